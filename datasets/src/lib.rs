@@ -1,0 +1,1 @@
+//! Reads and writes the file formats that embeddings come in.

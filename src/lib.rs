@@ -1,0 +1,4 @@
+//! vicinage: an embedding retrieval engine.
+
+pub mod error;
+pub mod types;
