@@ -1,0 +1,105 @@
+//! The beam search that queries and inserts share.
+//!
+//! Subramanya et al., "DiskANN" (NeurIPS 2019), algorithm 1, with the candidate list kept sorted:
+//! take the closest candidate whose neighbors have not been read, score those of its neighbors
+//! that are new, keep the `ef` closest; stop when every kept candidate has been read.
+
+use std::time::Instant;
+
+use crate::graph::adjacency::Adjacency;
+use crate::graph::pool::Pool;
+use crate::graph::visited::Visited;
+use crate::types::{NodeId, Scorer};
+
+/// Reusable memory of one searching thread. Grows to the largest graph and `ef` it has served and
+/// allocates nothing after that.
+#[derive(Debug, Default)]
+pub struct Beam {
+    pool: Pool,
+    visited: Visited,
+    /// The new neighbors of one node, and their distances.
+    batch: Vec<NodeId>,
+    distances: Vec<f32>,
+}
+
+/// What a search did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BeamStats {
+    /// Nodes whose neighbors were read.
+    pub visited: u64,
+    /// Distances computed.
+    pub distances: u64,
+    /// The deadline passed before the search had converged.
+    pub timed_out: bool,
+}
+
+impl BeamStats {
+    /// Adds what another search did.
+    pub fn add(&mut self, other: BeamStats) {
+        self.visited += other.visited;
+        self.distances += other.distances;
+        self.timed_out |= other.timed_out;
+    }
+}
+
+/// The clock is read once per this many expanded nodes.
+const EXPANSIONS_PER_CLOCK_READ: u64 = 32;
+
+impl Beam {
+    /// Searches one layer from `entries` and leaves the `ef` closest nodes found in
+    /// [`Beam::found`]. `entries` holds each node once.
+    #[inline(always)]
+    pub fn search<S: Scorer>(
+        &mut self,
+        layer: Adjacency<'_>,
+        scorer: &S,
+        entries: &[NodeId],
+        ef: usize,
+        deadline: Option<Instant>,
+    ) -> BeamStats {
+        self.pool.reset(ef);
+        self.visited.reset(layer.len());
+        let mut stats = BeamStats::default();
+        self.batch.clear();
+        for entry in entries {
+            self.visited.insert(*entry);
+            self.batch.push(*entry);
+        }
+        self.offer(scorer, &mut stats);
+        while let Some(node) = self.pool.expand_next() {
+            stats.visited += 1;
+            self.batch.clear();
+            for neighbor in layer.neighbors(node) {
+                if self.visited.insert(*neighbor) {
+                    scorer.prefetch(*neighbor);
+                    self.batch.push(*neighbor);
+                }
+            }
+            self.offer(scorer, &mut stats);
+            if let Some(deadline) = deadline
+                && stats.visited % EXPANSIONS_PER_CLOCK_READ == 0
+                && Instant::now() >= deadline
+            {
+                stats.timed_out = true;
+                break;
+            }
+        }
+        stats
+    }
+
+    /// Scores the batch and offers it to the pool.
+    #[inline(always)]
+    fn offer<S: Scorer>(&mut self, scorer: &S, stats: &mut BeamStats) {
+        self.distances.resize(self.batch.len(), 0.0);
+        scorer.score(&self.batch, &mut self.distances);
+        for (node, distance) in self.batch.iter().zip(&self.distances) {
+            self.pool.insert(*distance, *node);
+        }
+        stats.distances += self.batch.len() as u64;
+    }
+
+    /// What the last search found, closest first.
+    pub fn found(&self) -> &Pool {
+        &self.pool
+    }
+}

@@ -1,0 +1,464 @@
+//! Our builder: an HNSW grown by batches of inserts.
+//!
+//! Malkov & Yashunin (TPAMI 2020, algorithm 1) with three differences:
+//!
+//! - Items enter in **batches** that grow with the graph, after ParlayANN (Dobson et al., PPoPP
+//!   2023, section 3). All items of a batch search the same frozen graph and choose neighbors in
+//!   parallel, then their reverse edges are grouped by target and applied in parallel. There are
+//!   no locks, and because neither step depends on timing, the same seed gives the same graph at
+//!   any thread count.
+//! - Neighbors are chosen by [`robust_prune`] with `alpha` and backfill.
+//! - While the graph grows a base-layer list may hold [`SLACK`] times `max_degree` edges; it is
+//!   pruned when that overflows, and once more at the end, instead of at every reverse edge.
+
+use std::sync::Mutex;
+
+use rayon::prelude::*;
+
+use crate::graph::Graph;
+use crate::graph::adjacency::Adjacency;
+use crate::graph::beam::Beam;
+use crate::graph::levels::{Layer, MAX_LAYERS, OwnedLayer, OwnedLevels, SlotScorer, descend};
+use crate::graph::prune::{PruneRule, PruneScratch, robust_prune};
+use crate::kernels::{Isa, Operation, Space, dispatch};
+use crate::progress::{Cancelled, Progress};
+use crate::types::{Neighbor, NodeId, Scorer};
+
+/// How far a list may overgrow `max_degree` before it is pruned.
+pub const SLACK: f64 = 1.5;
+
+/// A batch holds at most this share of the graph that it is inserted into: items of one batch do
+/// not see each other, and this keeps that below what recall can show.
+const BATCH_SHARE: usize = 32;
+
+/// And at most this many items, which is plenty for as many threads as machines have.
+const BATCH_MAX: usize = 4096;
+
+/// What the builder is told.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct InsertParams {
+    /// Slots per base-layer list; upper layers have half as many.
+    pub max_degree: usize,
+    /// Size of the candidate list of an insert.
+    pub ef_construction: usize,
+    /// How neighbors are chosen.
+    pub rule: PruneRule,
+    /// Draws the levels.
+    pub seed: u64,
+}
+
+/// Inserts the items of `space` in the given order, on the threads of `pool`.
+///
+/// Cost: about `ef_construction · max_degree / 3` distances an item. Memory: `[n, SLACK ·
+/// max_degree]` ids, and per thread a bit per item.
+pub fn insert_all<S: Space>(
+    space: &S,
+    order: &[NodeId],
+    params: &InsertParams,
+    pool: &rayon::ThreadPool,
+    progress: &dyn Progress,
+) -> Result<Graph, Cancelled> {
+    let mut growing = Growing::new(space, params);
+    let workers: Vec<Mutex<Worker>> =
+        (0..pool.current_num_threads()).map(|_| Mutex::default()).collect();
+    let mut done = 0;
+    while done < order.len() {
+        let largest = (done / BATCH_SHARE).clamp(1, BATCH_MAX).min(order.len() - done);
+        let batch = &order[done..][..largest];
+        let batch = &batch[..growing.tallest_prefix(batch)];
+        growing.insert(batch, &workers, pool);
+        done += batch.len();
+        progress.advance(batch.len() as u64);
+        if progress.cancelled() {
+            return Err(Cancelled);
+        }
+    }
+    growing.shrink(&workers, pool);
+    Ok(growing.into_graph())
+}
+
+/// The level that a node rises to: geometric with ratio `1 / base`, from the seed and the node
+/// alone.
+fn level_of(node: NodeId, seed: u64, base: usize) -> usize {
+    // SplitMix64 (Steele, Lea & Flood, OOPSLA 2014) as a hash of (seed, node).
+    let mut x = seed ^ (u64::from(node.0) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^= x >> 31;
+    let uniform = ((x >> 11) as f64 + 1.0) / (1u64 << 53) as f64;
+    ((-uniform.ln() / (base as f64).ln()) as usize).min(MAX_LAYERS)
+}
+
+/// What one thread reuses from insert to insert.
+#[derive(Debug, Default)]
+struct Worker {
+    beam: Beam,
+    prune: PruneScratch,
+    query: Vec<f32>,
+    candidates: Vec<Neighbor>,
+    distances: Vec<f32>,
+    kept: Vec<Neighbor>,
+}
+
+fn with_worker<T>(workers: &[Mutex<Worker>], work: impl FnOnce(&mut Worker) -> T) -> T {
+    let thread = rayon::current_thread_index().unwrap_or(0);
+    // Each thread locks its own entry, so this never waits; a panic elsewhere leaves no state.
+    let mut worker = workers[thread].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    work(&mut worker)
+}
+
+/// A position in the growing graph: layer 0 is the base, and `id` a slot of that layer.
+type Place = (usize, NodeId);
+
+/// An edge that asks to be added to the list at `target`.
+#[derive(Clone, Copy, Debug)]
+struct Reverse {
+    layer: usize,
+    target: NodeId,
+    source: Neighbor,
+}
+
+/// The graph while it grows. Base-layer lists have `slack` slots.
+struct Growing<'a, S> {
+    space: &'a S,
+    params: &'a InsertParams,
+    slack: usize,
+    base: Vec<NodeId>,
+    levels: OwnedLevels,
+    is_empty: bool,
+}
+
+impl<'a, S: Space> Growing<'a, S> {
+    fn new(space: &'a S, params: &'a InsertParams) -> Self {
+        let slack = (params.max_degree as f64 * SLACK) as usize;
+        let base = (0..space.len()).flat_map(|i| std::iter::repeat_n(NodeId(i as u32), slack));
+        let degree = (params.max_degree / 2).max(2);
+        Self {
+            space,
+            params,
+            slack,
+            base: base.collect(),
+            levels: OwnedLevels { layers: Vec::new(), degree, entry_slot: NodeId(0) },
+            is_empty: true,
+        }
+    }
+
+    fn level(&self, node: NodeId) -> usize {
+        level_of(node, self.params.seed, self.levels.degree)
+    }
+
+    /// How much of `batch` may go in at once: a node that rises above all others goes alone, since
+    /// the rest of its batch would not find it.
+    fn tallest_prefix(&self, batch: &[NodeId]) -> usize {
+        let top = self.levels.layers.len();
+        let tall = |node: &NodeId| self.is_empty || self.level(*node) > top;
+        batch.iter().position(tall).unwrap_or(batch.len()).max(1)
+    }
+
+    fn insert(&mut self, batch: &[NodeId], workers: &[Mutex<Worker>], pool: &rayon::ThreadPool) {
+        let this = &*self;
+        let chosen: Vec<Vec<Vec<Neighbor>>> = pool.install(|| {
+            let choose = |node: &NodeId| {
+                with_worker(workers, |worker| {
+                    dispatch(Choose { growing: this, node: *node, worker })
+                })
+            };
+            batch.par_iter().with_max_len(8).map(choose).collect()
+        });
+        let mut reverse = Vec::new();
+        for (node, lists) in batch.iter().zip(&chosen) {
+            let mut slot = *node;
+            for layer in 0..=self.level(*node) {
+                if layer > 0 {
+                    slot = self.rise(layer, *node, slot);
+                }
+                let Some(list) = lists.get(layer) else { continue };
+                self.write((layer, slot), list.iter().map(|neighbor| neighbor.node));
+                reverse.extend(list.iter().map(|neighbor| Reverse {
+                    layer,
+                    target: neighbor.node,
+                    source: Neighbor { distance: neighbor.distance, node: slot },
+                }));
+            }
+        }
+        self.is_empty = false;
+        self.add_reverse(reverse, workers, pool);
+    }
+
+    /// Adds `node` to an upper layer; the slot it got there.
+    fn rise(&mut self, layer: usize, node: NodeId, below: NodeId) -> NodeId {
+        if self.levels.layers.len() < layer {
+            self.levels.layers.push(OwnedLayer::default());
+            self.levels.entry_slot = NodeId(0);
+        }
+        let OwnedLayer { nodes, down, lists } = &mut self.levels.layers[layer - 1];
+        let slot = NodeId(nodes.len() as u32);
+        nodes.push(node);
+        down.push(below);
+        lists.resize(lists.len() + self.levels.degree, slot);
+        slot
+    }
+
+    fn add_reverse(
+        &mut self,
+        mut reverse: Vec<Reverse>,
+        workers: &[Mutex<Worker>],
+        pool: &rayon::ThreadPool,
+    ) {
+        let key = |edge: &Reverse| (edge.layer, edge.target, edge.source);
+        let this = &*self;
+        let lists: Vec<(Place, Vec<NodeId>)> = pool.install(|| {
+            reverse.par_sort_unstable_by_key(key);
+            let groups: Vec<&[Reverse]> =
+                reverse.chunk_by(|a, b| (a.layer, a.target) == (b.layer, b.target)).collect();
+            let extend = |group: &&[Reverse]| {
+                with_worker(workers, |worker| dispatch(Extend { growing: this, group, worker }))
+            };
+            groups.par_iter().with_max_len(64).map(extend).collect()
+        });
+        for (place, list) in lists {
+            self.write(place, list.into_iter());
+        }
+    }
+
+    /// Prunes every base-layer list to `max_degree`.
+    fn shrink(&mut self, workers: &[Mutex<Worker>], pool: &rayon::ThreadPool) {
+        let (slack, degree) = (self.slack, self.params.max_degree);
+        let this = &*self;
+        let base: Vec<NodeId> = pool.install(|| {
+            let shrink = |node: usize| {
+                let node = NodeId(node as u32);
+                let mut list = vec![node; degree];
+                let old = Adjacency::new(&this.base, slack).neighbors(node);
+                if old.len() <= degree {
+                    list[..old.len()].copy_from_slice(old);
+                    return list;
+                }
+                with_worker(workers, |worker| {
+                    dispatch(Reprune { growing: this, place: (0, node), degree, worker });
+                    for (slot, neighbor) in list.iter_mut().zip(&worker.kept) {
+                        *slot = neighbor.node;
+                    }
+                });
+                list
+            };
+            (0..self.space.len()).into_par_iter().flat_map_iter(shrink).collect()
+        });
+        self.base = base;
+        self.slack = degree;
+    }
+
+    fn into_graph(self) -> Graph {
+        Graph { base: self.base, max_degree: self.params.max_degree, levels: self.levels }
+    }
+
+    /// Slots per list of a layer.
+    fn capacity(&self, layer: usize) -> usize {
+        if layer == 0 { self.slack } else { self.levels.degree }
+    }
+
+    fn lists(&self, layer: usize) -> Adjacency<'_> {
+        match layer {
+            0 => Adjacency::new(&self.base, self.slack),
+            _ => self.levels.layer(layer - 1).lists,
+        }
+    }
+
+    /// The node behind a slot.
+    fn node(&self, (layer, slot): Place) -> NodeId {
+        if layer == 0 { slot } else { self.levels.layers[layer - 1].nodes[slot.index()] }
+    }
+
+    fn write(&mut self, (layer, slot): Place, list: impl Iterator<Item = NodeId>) {
+        let capacity = self.capacity(layer);
+        let slots = match layer {
+            0 => &mut self.base,
+            _ => &mut self.levels.layers[layer - 1].lists,
+        };
+        let slots = &mut slots[slot.index() * capacity..][..capacity];
+        slots.fill(slot);
+        for (slot, neighbor) in slots.iter_mut().zip(list) {
+            *slot = neighbor;
+        }
+    }
+}
+
+/// Chooses the neighbors of a new node on every layer it is part of, base first.
+struct Choose<'a, S> {
+    growing: &'a Growing<'a, S>,
+    node: NodeId,
+    worker: &'a mut Worker,
+}
+
+impl<S: Space> Operation for Choose<'_, S> {
+    type Output = Vec<Vec<Neighbor>>;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> Self::Output {
+        let Choose { growing, node, worker } = self;
+        let Worker { beam, prune, query, candidates, kept, .. } = worker;
+        if growing.is_empty {
+            return Vec::new();
+        }
+        let params = growing.params;
+        let scorer = growing.space.scorer(isa, node, query);
+        let top = growing.levels.layers.len();
+        let level = growing.level(node).min(top);
+        let above = (level..top).rev().map(|layer| growing.levels.layer(layer));
+        let (mut entry, _) = descend(beam, &scorer, above, growing.levels.entry_slot);
+        let mut chosen = vec![Vec::new(); level + 1];
+        for layer in (0..=level).rev() {
+            let lists = growing.lists(layer);
+            let ef = params.ef_construction;
+            if layer == 0 {
+                beam.search(lists, &scorer, &[entry], ef, None);
+            } else {
+                let Layer { nodes, .. } = growing.levels.layer(layer - 1);
+                beam.search(lists, &SlotScorer { nodes, scorer: &scorer }, &[entry], ef, None);
+            }
+            candidates.clear();
+            candidates.extend(beam.found().iter());
+            let degree = if layer == 0 { params.max_degree } else { growing.levels.degree };
+            let space = LayerSpace { growing, layer };
+            robust_prune(isa, &space, candidates.iter().copied(), degree, params.rule, prune, kept);
+            chosen[layer] = kept.clone();
+            if layer > 0 {
+                entry = growing.levels.layers[layer - 1].down[candidates[0].node.index()];
+            }
+        }
+        chosen
+    }
+}
+
+/// The space of one layer's slots.
+struct LayerSpace<'a, S> {
+    growing: &'a Growing<'a, S>,
+    layer: usize,
+}
+
+/// Scores slots of any layer, the base included.
+struct PlaceScorer<'a, S, T> {
+    growing: &'a Growing<'a, S>,
+    layer: usize,
+    scorer: T,
+}
+
+impl<S: Space, T: Scorer> Scorer for PlaceScorer<'_, S, T> {
+    #[inline(always)]
+    fn score(&self, slots: &[NodeId], distances: &mut [f32]) {
+        if self.layer == 0 {
+            return self.scorer.score(slots, distances);
+        }
+        for (slot, distance) in slots.iter().zip(distances) {
+            let node = self.growing.node((self.layer, *slot));
+            self.scorer.score(&[node], std::slice::from_mut(distance));
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, slot: NodeId) {
+        self.scorer.prefetch(self.growing.node((self.layer, slot)));
+    }
+}
+
+impl<S: Space> Space for LayerSpace<'_, S> {
+    fn len(&self) -> usize {
+        self.growing.lists(self.layer).len()
+    }
+
+    #[inline(always)]
+    fn scorer<'a, I: Isa>(
+        &'a self,
+        isa: I,
+        slot: NodeId,
+        buffer: &'a mut Vec<f32>,
+    ) -> impl Scorer + 'a {
+        let node = self.growing.node((self.layer, slot));
+        let scorer = self.growing.space.scorer(isa, node, buffer);
+        PlaceScorer { growing: self.growing, layer: self.layer, scorer }
+    }
+}
+
+/// Adds reverse edges to one list; prunes it where they do not fit.
+struct Extend<'a, S> {
+    growing: &'a Growing<'a, S>,
+    group: &'a [Reverse],
+    worker: &'a mut Worker,
+}
+
+impl<S: Space> Operation for Extend<'_, S> {
+    type Output = (Place, Vec<NodeId>);
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> Self::Output {
+        let Extend { growing, group, worker } = self;
+        let place = (group[0].layer, group[0].target);
+        let old = growing.lists(place.0).neighbors(place.1);
+        let mut list = old.to_vec();
+        // Two nodes of one batch do not choose each other, but a new edge may already be there
+        // when its source was chosen by the target itself: never, since targets are older.
+        list.extend(group.iter().map(|edge| edge.source.node));
+        if list.len() <= growing.capacity(place.0) {
+            return (place, list);
+        }
+        score_list(isa, growing, place, old, worker);
+        worker.candidates.extend(group.iter().map(|edge| edge.source));
+        let degree = if place.0 == 0 { growing.params.max_degree } else { growing.levels.degree };
+        prune_candidates(isa, growing, place.0, degree, worker);
+        list.clear();
+        list.extend(worker.kept.iter().map(|neighbor| neighbor.node));
+        (place, list)
+    }
+}
+
+/// Prunes an overgrown list; what is kept is left in `worker.kept`.
+struct Reprune<'a, S> {
+    growing: &'a Growing<'a, S>,
+    place: Place,
+    degree: usize,
+    worker: &'a mut Worker,
+}
+
+impl<S: Space> Operation for Reprune<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Reprune { growing, place, degree, worker } = self;
+        let old = growing.lists(place.0).neighbors(place.1);
+        score_list(isa, growing, place, old, worker);
+        prune_candidates(isa, growing, place.0, degree, worker);
+    }
+}
+
+/// Replaces `worker.candidates` by a list's neighbors and their distances.
+#[inline(always)]
+fn score_list<I: Isa, S: Space>(
+    isa: I,
+    growing: &Growing<'_, S>,
+    place: Place,
+    list: &[NodeId],
+    worker: &mut Worker,
+) {
+    let space = LayerSpace { growing, layer: place.0 };
+    let scorer = space.scorer(isa, place.1, &mut worker.query);
+    worker.distances.resize(list.len(), 0.0);
+    scorer.score(list, &mut worker.distances);
+    worker.candidates.clear();
+    let scored = list.iter().zip(&worker.distances);
+    worker.candidates.extend(scored.map(|(&node, &distance)| Neighbor { distance, node }));
+}
+
+#[inline(always)]
+fn prune_candidates<I: Isa, S: Space>(
+    isa: I,
+    growing: &Growing<'_, S>,
+    layer: usize,
+    degree: usize,
+    worker: &mut Worker,
+) {
+    let Worker { prune, candidates, kept, .. } = worker;
+    candidates.sort_unstable();
+    let space = LayerSpace { growing, layer };
+    robust_prune(isa, &space, candidates.iter().copied(), degree, growing.params.rule, prune, kept);
+}

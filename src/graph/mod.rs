@@ -1,0 +1,58 @@
+//! The proximity graph: an HNSW in the form that the file has.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `adjacency.rs` | neighbor lists of one layer, straight from the map |
+//! | `levels.rs` | the upper layers and the greedy descent |
+//! | `pool.rs`, `visited.rs`, `beam.rs` | the one beam search, for queries and inserts |
+//! | `prune.rs` | robust pruning with backfill |
+//! | `insert.rs` | our builder: incremental, parallel, the same result at any thread count |
+//! | `attach.rs` | an edge to every node that the entry point cannot reach |
+//! | `order.rs` | the breadth-first stored order |
+//!
+//! The graph knows neither vectors nor metrics: it sees items through
+//! [`Space`](crate::kernels::Space) and [`Scorer`](crate::types::Scorer).
+
+pub mod adjacency;
+pub mod attach;
+pub mod beam;
+pub mod insert;
+pub mod levels;
+pub mod order;
+mod pool;
+pub mod prune;
+
+mod visited;
+
+use crate::graph::adjacency::Adjacency;
+use crate::graph::levels::OwnedLevels;
+use crate::types::NodeId;
+
+/// A graph holds at most this many nodes: a pool entry gives a node 31 bits.
+pub const MAX_NODES: usize = 1 << 31;
+
+/// A graph in memory, as a builder leaves it.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    /// Base-layer lists `[n, max_degree]`; an unused slot holds the node itself.
+    pub base: Vec<NodeId>,
+    /// Slots per base-layer list.
+    pub max_degree: usize,
+    /// The upper layers.
+    pub levels: OwnedLevels,
+}
+
+impl Graph {
+    /// The base layer, to search.
+    pub fn adjacency(&self) -> Adjacency<'_> {
+        Adjacency::new(&self.base, self.max_degree)
+    }
+
+    /// The node of the base layer below the entry slot: where reachability is counted from.
+    pub fn entry(&self) -> NodeId {
+        match self.levels.layers.last() {
+            Some(top) => top.nodes[self.levels.entry_slot.index()],
+            None => self.levels.entry_slot,
+        }
+    }
+}
