@@ -1,8 +1,11 @@
 //! vicinage: an embedding retrieval engine.
 
 pub mod error;
+pub mod eval;
 pub mod graph;
 pub mod kernels;
 pub mod progress;
+pub mod scan;
+pub mod search;
 pub mod types;
 pub mod vectors;

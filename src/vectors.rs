@@ -1,7 +1,7 @@
 //! Stored vectors `[n, dim]`, row-major, and the distance of rows to a query.
 
 use crate::kernels::{Element, Isa, Space};
-use crate::types::{ElementType, NodeId, Scorer};
+use crate::types::{ElementType, Metric, NodeId, Scorer};
 
 /// Owned vectors `[rows, dim]`, row-major, in the type that they came in.
 #[derive(Clone, Debug)]
@@ -129,6 +129,23 @@ pub struct Rows<'a, E> {
 }
 
 impl<'a, E: Element> Rows<'a, E> {
+    /// Number of rows.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.components.len() / self.dim
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.components.is_empty()
+    }
+
+    /// Components per row.
+    #[inline(always)]
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
     /// The components of one row.
     #[inline(always)]
     pub fn row(&self, node: NodeId) -> &'a [E] {
@@ -180,7 +197,30 @@ pub enum Form<'a> {
     },
 }
 
-impl Form<'_> {
+/// `1 / ‖v‖` where the metric is cosine, and 1 where norms are left alone. A zero vector, which has
+/// no direction, gives infinity.
+pub fn query_scale(metric: Metric, vector: &[f32]) -> f32 {
+    match metric {
+        Metric::L2 | Metric::Ip => 1.0,
+        Metric::Cosine => {
+            let square: f64 = vector.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
+            (1.0 / square.sqrt()) as f32
+        }
+    }
+}
+
+impl<'a> Form<'a> {
+    /// The distance that `metric` asks of queries. `query_scale` and the `[n]` `row_scales` are
+    /// read for cosine alone.
+    #[inline(always)]
+    pub fn of(metric: Metric, query_scale: f32, row_scales: &'a [f32]) -> Self {
+        match metric {
+            Metric::L2 => Form::L2,
+            Metric::Ip => Form::Ip,
+            Metric::Cosine => Form::Cosine { query_scale, scales: row_scales },
+        }
+    }
+
     /// The distance of `node`, from the inner products or squared differences of its row.
     #[inline(always)]
     fn distance(&self, node: NodeId, dot: impl Fn() -> f32, l2: impl Fn() -> f32) -> f32 {
@@ -272,7 +312,7 @@ pub struct RowSpace<'a, E> {
 
 impl<E: Element> Space for RowSpace<'_, E> {
     fn len(&self) -> usize {
-        self.rows.components.len() / self.rows.dim
+        self.rows.len()
     }
 
     #[inline(always)]

@@ -1,0 +1,238 @@
+//! The one blocked exact scan: every row against every query.
+//!
+//! Rows are taken in blocks that stay in the second-level cache while all queries of a thread
+//! pass over them, four queries to a row, so that a row is loaded and widened once for four.
+
+use std::time::Instant;
+
+use crate::kernels::{Element, Isa, Operation, dispatch};
+use crate::types::{Admit, Metric, NodeId};
+use crate::vectors::{Form, RowScorer, Rows, Vectors, query_scale};
+use crate::with_element;
+
+/// Bytes of rows that a block may have: half of a small second-level cache.
+const BLOCK_BYTES: usize = 256 << 10;
+
+/// The clock is read once per this many rows.
+const ROWS_PER_CLOCK_READ: usize = 4096;
+
+/// An id and its distance, ordered by distance, ties by id.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Found {
+    /// Smaller is closer.
+    pub distance: f32,
+    /// A node, or a row of a base larger than one segment.
+    pub id: u64,
+}
+
+impl Eq for Found {}
+
+impl Ord for Found {
+    #[inline]
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.distance.total_cmp(&other.distance).then(self.id.cmp(&other.id))
+    }
+}
+
+impl PartialOrd for Found {
+    #[inline]
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The `k` closest of what was pushed. Holds up to `2k` and selects when full, so a push costs a
+/// comparison and, rarely, its share of a linear selection.
+#[derive(Clone, Debug, Default)]
+pub struct TopK {
+    found: Vec<Found>,
+    k: usize,
+    /// Nothing farther than this can be among the closest any more.
+    bound: f32,
+}
+
+impl TopK {
+    /// Keeps the `k` closest, at least 1.
+    pub fn new(k: usize) -> Self {
+        let mut top = Self::default();
+        top.reset(k);
+        top
+    }
+
+    /// Empties it and keeps the `k` closest from now on. Memory is kept.
+    pub fn reset(&mut self, k: usize) {
+        self.found.clear();
+        self.found.reserve(2 * k);
+        self.k = k;
+        self.bound = f32::INFINITY;
+    }
+
+    /// Offers an id.
+    #[inline(always)]
+    pub fn push(&mut self, distance: f32, id: u64) {
+        if distance <= self.bound {
+            self.found.push(Found { distance, id });
+            if self.found.len() == 2 * self.k {
+                self.select();
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn select(&mut self) {
+        if self.found.len() > self.k {
+            let (_, last, _) = self.found.select_nth_unstable(self.k - 1);
+            self.bound = last.distance;
+            self.found.truncate(self.k);
+        }
+    }
+
+    /// The closest, ascending.
+    pub fn sorted(&mut self) -> &[Found] {
+        self.select();
+        self.found.sort_unstable();
+        &self.found
+    }
+}
+
+/// Queries `[q, dim]` with the scale of each, ready to be scanned.
+#[derive(Clone, Copy, Debug)]
+pub struct Queries<'a> {
+    /// Row-major.
+    pub components: &'a [f32],
+    /// `[q]`, from [`query_scale`].
+    pub scales: &'a [f32],
+}
+
+/// The scales of queries `[q, dim]`; see [`query_scale`].
+pub fn query_scales(metric: Metric, components: &[f32], dim: usize) -> Vec<f32> {
+    components.chunks_exact(dim).map(|query| query_scale(metric, query)).collect()
+}
+
+/// Offers every row of `vectors` to the `top` of every query, under the id `first_id + row`.
+/// `row_scales` is `[n]` for cosine and not read otherwise. Runs on the calling thread; for several,
+/// give each its own queries. Cost: `n · q` distances.
+pub fn scan_many(
+    vectors: Vectors<'_>,
+    metric: Metric,
+    row_scales: &[f32],
+    queries: Queries<'_>,
+    first_id: u64,
+    tops: &mut [TopK],
+) {
+    with_element!(vectors.element, E => {
+        let rows = vectors.rows::<E>();
+        let n = vectors.len();
+        dispatch(ScanMany { rows, n, metric, row_scales, queries, first_id, tops });
+    });
+}
+
+struct ScanMany<'a, E> {
+    rows: Rows<'a, E>,
+    n: usize,
+    metric: Metric,
+    row_scales: &'a [f32],
+    queries: Queries<'a>,
+    first_id: u64,
+    tops: &'a mut [TopK],
+}
+
+impl<E: Element> Operation for ScanMany<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let dim = self.rows.dim();
+        let block = (BLOCK_BYTES / (dim * size_of::<E>())).max(1);
+        let mut start = 0;
+        while start < self.n {
+            let end = (start + block).min(self.n);
+            let mut at = 0;
+            for tops in self.tops.chunks_mut(4) {
+                // The last group repeats its last query; what that gives is not pushed.
+                let of = |i: usize| at + i.min(tops.len() - 1);
+                let [a, b, c, d] = [of(0), of(1), of(2), of(3)];
+                let query = |q: usize| &self.queries.components[q * dim..][..dim];
+                let queries = [query(a), query(b), query(c), query(d)];
+                let scales = [a, b, c, d].map(|q| self.queries.scales[q]);
+                let form = Form::of(self.metric, scales[0], self.row_scales);
+                let scorer = RowScorer { isa, rows: self.rows, query: queries[0], form };
+                for row in start..end {
+                    let distances = scorer.four(queries, scales, NodeId(row as u32));
+                    for (top, distance) in tops.iter_mut().zip(distances) {
+                        top.push(distance, self.first_id + row as u64);
+                    }
+                }
+                at += tops.len();
+            }
+            start = end;
+        }
+    }
+}
+
+/// Scans all rows that `admit` lets pass for one query, until a deadline.
+#[derive(Debug)]
+pub struct ScanOne<'a, E, A> {
+    /// The rows.
+    pub rows: Rows<'a, E>,
+    /// `[dim]`.
+    pub query: &'a [f32],
+    /// The distance.
+    pub form: Form<'a>,
+    /// Which rows may be returned.
+    pub admit: A,
+    /// Where the closest are left.
+    pub top: &'a mut TopK,
+    /// Stop then.
+    pub deadline: Option<Instant>,
+}
+
+impl<E: Element, A: Admit> Operation for ScanOne<'_, E, A> {
+    /// How many rows were scored; fewer than all when the deadline passed.
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> usize {
+        let n = self.rows.len();
+        let scorer = RowScorer { isa, rows: self.rows, query: self.query, form: self.form };
+        let mut start = 0;
+        while start < n {
+            let end = (start + ROWS_PER_CLOCK_READ).min(n);
+            for row in start..end {
+                let node = NodeId(row as u32);
+                if self.admit.admit(node) {
+                    self.top.push(scorer.one(node), row as u64);
+                }
+            }
+            start = end;
+            if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                break;
+            }
+        }
+        start
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn top_k_is_a_sorted_prefix_whatever_the_order() {
+        for (count, k) in [(0, 1), (1, 1), (7, 3), (100, 10), (100, 100), (50, 80)] {
+            // A full-period walk over 0..101 visits the distances in a scrambled order.
+            let distances: Vec<f32> = (0..count).map(|i| ((i * 37) % 101 / 2) as f32).collect();
+            let mut top = TopK::new(k);
+            for (id, distance) in distances.iter().enumerate() {
+                top.push(*distance, id as u64);
+            }
+            let mut expected: Vec<Found> = (0..)
+                .zip(&distances)
+                .map(|(id, distance)| Found { distance: *distance, id })
+                .collect();
+            expected.sort();
+            expected.truncate(k);
+            assert_eq!(top.sorted(), expected, "{count} pushed, k {k}");
+        }
+    }
+}

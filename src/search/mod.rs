@@ -1,0 +1,244 @@
+//! One query against one snapshot: check it, plan it, run it, say how it was answered.
+//!
+//! | plan | when | what runs |
+//! |---|---|---|
+//! | `all` | k takes every item | a scan, sorted |
+//! | `exact` | asked for, or the walk would score as many rows | [`crate::scan`] |
+//! | `walk` | otherwise | descent and beam search over the graph |
+
+mod traverse;
+
+use std::marker::PhantomData;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::graph::adjacency::Adjacency;
+use crate::graph::beam::Beam;
+use crate::graph::levels::LevelsLayout;
+use crate::kernels::dispatch;
+use crate::scan::{ScanOne, TopK};
+use crate::search::traverse::Walk;
+use crate::types::{Admit, AdmitAll, AdmitAllBut, Metric, Neighbor, NodeId};
+use crate::vectors::{Form, Vectors, query_scale};
+use crate::with_element;
+
+/// Size of the candidate list where a query names none. Raised to `k`.
+pub const DEFAULT_EF: usize = 100;
+
+/// A walk scores at least this many rows per candidate that it keeps, scattered; up to there a
+/// scan, which reads in order, costs less and is exact.
+const ROWS_PER_CANDIDATE: usize = 8;
+
+/// What is searched.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// `[n, dim]`.
+    pub vectors: Vectors<'a>,
+    /// How closeness is measured.
+    pub metric: Metric,
+    /// `[n]` scales for cosine, else empty.
+    pub scales: &'a [f32],
+    /// The base layer.
+    pub graph: Adjacency<'a>,
+    /// The words of the levels section, and where its parts lie.
+    pub levels: (&'a [NodeId], &'a LevelsLayout),
+}
+
+/// What a query asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SearchParams {
+    /// How many items to return, at least 1.
+    pub k: usize,
+    /// Size of the candidate list; `None` is [`DEFAULT_EF`]. Raised to `k` where it is smaller.
+    pub ef: Option<usize>,
+    /// Score every vector instead of walking the graph.
+    pub exact: bool,
+    /// Stop then and return the best so far.
+    pub deadline: Option<Instant>,
+    /// A node that must not be returned: "more like this" does not answer with the item itself.
+    pub exclude: Option<NodeId>,
+}
+
+impl SearchParams {
+    /// The `k` closest, with defaults for the rest.
+    pub fn top(k: usize) -> Self {
+        Self { k, ef: None, exact: false, deadline: None, exclude: None }
+    }
+}
+
+/// How a query was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Plan {
+    /// Every item is in the answer.
+    All,
+    /// Every vector was scored.
+    Exact,
+    /// The graph was walked.
+    Walk,
+}
+
+impl Plan {
+    /// The word used in replies, metrics and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Plan::All => "all",
+            Plan::Exact => "exact",
+            Plan::Walk => "walk",
+        }
+    }
+}
+
+/// Why an answer may be less than what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TruncatedBy {
+    /// The deadline passed.
+    Deadline,
+}
+
+/// What was done for a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Account {
+    /// The strategy that ran.
+    pub plan: Plan,
+    /// True only when proven: every candidate was scored on its full vector.
+    pub exact: bool,
+    /// How many items could have been returned.
+    pub matches: u64,
+    /// Nodes whose neighbors were read, or rows scanned.
+    pub visited: u64,
+    /// Distances computed.
+    pub distances: u64,
+    /// What cut the search short.
+    pub truncated_by: Option<TruncatedBy>,
+}
+
+/// Why a query is refused.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SearchError {
+    /// Wrong number of components.
+    #[error("the query has {found} components; this index has dimension {expected}")]
+    Dimension {
+        /// The index's dimension.
+        expected: usize,
+        /// The query's length.
+        found: usize,
+    },
+    /// NaN or infinity.
+    #[error("component {component} of the query is {value}; every component must be finite")]
+    NotFinite {
+        /// Which.
+        component: usize,
+        /// What it is.
+        value: f32,
+    },
+    /// No direction.
+    #[error("the query is a zero vector, which has no direction to compare by cosine")]
+    ZeroVector,
+    /// Nothing asked for.
+    #[error("k is 0; ask for at least one item")]
+    ZeroK,
+}
+
+/// Reusable memory of one searching thread. It grows to the largest index and `ef` that it has
+/// served; after that a search allocates nothing.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    beam: Beam,
+    top: TopK,
+}
+
+/// Answers one query: replaces the contents of `found` by at most `k` neighbors, closest first.
+pub fn search(
+    target: &Target<'_>,
+    scratch: &mut Scratch,
+    query: &[f32],
+    params: &SearchParams,
+    found: &mut Vec<Neighbor>,
+) -> Result<Account, SearchError> {
+    let scale = check(target, query, params)?;
+    let form = Form::of(target.metric, scale, target.scales);
+    found.clear();
+    match params.exclude {
+        None => Ok(run(target, scratch, query, form, params, AdmitAll, found)),
+        Some(node) => Ok(run(target, scratch, query, form, params, AdmitAllBut(node), found)),
+    }
+}
+
+/// The query's scale, if it can be answered.
+fn check(target: &Target<'_>, query: &[f32], params: &SearchParams) -> Result<f32, SearchError> {
+    let expected = target.vectors.dim;
+    if query.len() != expected {
+        return Err(SearchError::Dimension { expected, found: query.len() });
+    }
+    if let Some(component) = query.iter().position(|x| !x.is_finite()) {
+        return Err(SearchError::NotFinite { component, value: query[component] });
+    }
+    if params.k == 0 {
+        return Err(SearchError::ZeroK);
+    }
+    let scale = query_scale(target.metric, query);
+    if scale.is_finite() { Ok(scale) } else { Err(SearchError::ZeroVector) }
+}
+
+/// Which strategy answers: a pure function of sizes.
+fn plan(n: usize, matches: usize, ef: usize, params: &SearchParams) -> Plan {
+    if params.k >= matches {
+        Plan::All
+    } else if params.exact || n <= ef.saturating_mul(ROWS_PER_CANDIDATE) {
+        Plan::Exact
+    } else {
+        Plan::Walk
+    }
+}
+
+fn run<A: Admit>(
+    target: &Target<'_>,
+    scratch: &mut Scratch,
+    query: &[f32],
+    form: Form<'_>,
+    params: &SearchParams,
+    admit: A,
+    found: &mut Vec<Neighbor>,
+) -> Account {
+    let n = target.vectors.len();
+    let matches = n - usize::from(params.exclude.is_some());
+    let k = params.k.min(n);
+    // One more than k, since an excluded node may take a place.
+    let ef = params.ef.unwrap_or(DEFAULT_EF).max(k + usize::from(params.exclude.is_some()));
+    let deadline = params.deadline;
+    let plan = plan(n, matches, ef, params);
+    with_element!(target.vectors.element, E => match plan {
+        Plan::All | Plan::Exact => {
+            let top = &mut scratch.top;
+            top.reset(k);
+            let rows = target.vectors.rows::<E>();
+            let scanned = dispatch(ScanOne { rows, query, form, admit, top, deadline });
+            let node = |id: u64| NodeId(id as u32);
+            found.extend(
+                top.sorted().iter().map(|f| Neighbor { distance: f.distance, node: node(f.id) }),
+            );
+            account(plan, matches, scanned as u64, scanned as u64, scanned < n)
+        }
+        Plan::Walk => {
+            let beam = &mut scratch.beam;
+            let stats = dispatch(Walk { target, query, form, beam, ef, deadline, element: PhantomData::<E> });
+            found.extend(beam.found().iter().filter(|n| admit.admit(n.node)).take(k));
+            account(plan, matches, stats.visited, stats.distances, stats.timed_out)
+        }
+    })
+}
+
+fn account(plan: Plan, matches: usize, visited: u64, distances: u64, timed_out: bool) -> Account {
+    Account {
+        plan,
+        exact: plan != Plan::Walk && !timed_out,
+        matches: matches as u64,
+        visited,
+        distances,
+        truncated_by: timed_out.then_some(TruncatedBy::Deadline),
+    }
+}
