@@ -1,4 +1,5 @@
 //! vicinage: an embedding retrieval engine.
 
 pub mod error;
+pub mod format;
 pub mod types;
