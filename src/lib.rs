@@ -2,4 +2,5 @@
 
 pub mod error;
 pub mod format;
+pub mod segments;
 pub mod types;

@@ -2,6 +2,8 @@
 //! is noticed. Randomness is seeded; `SEED=… cargo test --test format_segment` runs another one,
 //! and a failure names the seed, the round and the byte.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
