@@ -2,10 +2,12 @@
 
 pub mod error;
 pub mod eval;
+pub mod format;
 pub mod graph;
 pub mod kernels;
 pub mod progress;
 pub mod scan;
 pub mod search;
+pub mod segments;
 pub mod types;
 pub mod vectors;
