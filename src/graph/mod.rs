@@ -9,6 +9,7 @@
 //! | `insert.rs` | our builder: incremental, parallel, the same result at any thread count |
 //! | `attach.rs` | an edge to every node that the entry point cannot reach |
 //! | `order.rs` | the breadth-first stored order |
+//! | `reference.rs` | the builder of the hnsw_rs crate, converted |
 //!
 //! The graph knows neither vectors nor metrics: it sees items through
 //! [`Space`](crate::kernels::Space) and [`Scorer`](crate::types::Scorer).
@@ -21,6 +22,7 @@ pub mod levels;
 pub mod order;
 mod pool;
 pub mod prune;
+pub mod reference;
 
 mod visited;
 
