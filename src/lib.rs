@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod eval;
+pub mod filters;
 pub mod format;
 pub mod graph;
 pub mod kernels;

@@ -34,6 +34,9 @@ const BATCH_SHARE: usize = 32;
 /// And at most this many items, which is plenty for as many threads as machines have.
 const BATCH_MAX: usize = 4096;
 
+/// Lists shrunk at a time at the end.
+const SHRINK_CHUNK: usize = 1 << 16;
+
 /// What the builder is told.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct InsertParams {
@@ -221,31 +224,40 @@ impl<'a, S: Space> Growing<'a, S> {
         }
     }
 
-    /// Prunes every base-layer list to `max_degree`.
+    /// Prunes every base-layer list to `max_degree`, in place: the short lists of one chunk are
+    /// computed in parallel and then moved to the front, where only lists already done lay.
     fn shrink(&mut self, workers: &[Mutex<Worker>], pool: &rayon::ThreadPool) {
-        let (slack, degree) = (self.slack, self.params.max_degree);
-        let this = &*self;
-        let base: Vec<NodeId> = pool.install(|| {
-            let shrink = |node: usize| {
-                let node = NodeId(node as u32);
-                let mut list = vec![node; degree];
-                let old = Adjacency::new(&this.base, slack).neighbors(node);
-                if old.len() <= degree {
-                    list[..old.len()].copy_from_slice(old);
-                    return list;
-                }
-                with_worker(workers, |worker| {
-                    dispatch(Reprune { growing: this, place: (0, node), degree, worker });
-                    for (slot, neighbor) in list.iter_mut().zip(&worker.kept) {
-                        *slot = neighbor.node;
-                    }
-                });
-                list
-            };
-            (0..self.space.len()).into_par_iter().flat_map_iter(shrink).collect()
-        });
-        self.base = base;
+        let (slack, degree, n) = (self.slack, self.params.max_degree, self.space.len());
+        for first in (0..n).step_by(SHRINK_CHUNK) {
+            let nodes = first..(first + SHRINK_CHUNK).min(n);
+            let this = &*self;
+            let lists: Vec<NodeId> = pool.install(|| {
+                let nodes = nodes.into_par_iter();
+                nodes.flat_map_iter(|node| this.shrunk(NodeId(node as u32), workers)).collect()
+            });
+            self.base[first * degree..][..lists.len()].copy_from_slice(&lists);
+        }
+        debug_assert!(slack >= degree);
+        self.base.truncate(n * degree);
+        self.base.shrink_to_fit();
         self.slack = degree;
+    }
+
+    fn shrunk(&self, node: NodeId, workers: &[Mutex<Worker>]) -> Vec<NodeId> {
+        let degree = self.params.max_degree;
+        let mut list = vec![node; degree];
+        let old = Adjacency::new(&self.base, self.slack).neighbors(node);
+        if old.len() <= degree {
+            list[..old.len()].copy_from_slice(old);
+        } else {
+            with_worker(workers, |worker| {
+                dispatch(Reprune { growing: self, place: (0, node), degree, worker });
+                for (slot, neighbor) in list.iter_mut().zip(&worker.kept) {
+                    *slot = neighbor.node;
+                }
+            });
+        }
+        list
     }
 
     fn into_graph(self) -> Graph {
@@ -395,8 +407,7 @@ impl<S: Space> Operation for Extend<'_, S> {
         let place = (group[0].layer, group[0].target);
         let old = growing.lists(place.0).neighbors(place.1);
         let mut list = old.to_vec();
-        // Two nodes of one batch do not choose each other, but a new edge may already be there
-        // when its source was chosen by the target itself: never, since targets are older.
+        // None of the sources is in the list yet: they are newer than all that is.
         list.extend(group.iter().map(|edge| edge.source.node));
         if list.len() <= growing.capacity(place.0) {
             return (place, list);

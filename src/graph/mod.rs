@@ -50,6 +50,17 @@ impl Graph {
         Adjacency::new(&self.base, self.max_degree)
     }
 
+    /// The base-layer slots of a node, unused ones included.
+    pub fn list(&self, node: NodeId) -> &[NodeId] {
+        &self.base[node.index() * self.max_degree..][..self.max_degree]
+    }
+
+    /// Edges of the base layer.
+    pub fn edges(&self) -> u64 {
+        let nodes = (0..self.adjacency().len() as u32).map(NodeId);
+        nodes.map(|node| self.adjacency().neighbors(node).len() as u64).sum()
+    }
+
     /// The node of the base layer below the entry slot: where reachability is counted from.
     pub fn entry(&self) -> NodeId {
         match self.levels.layers.last() {

@@ -17,15 +17,11 @@ pub fn breadth_first(graph: &Graph) -> Vec<NodeId> {
     order
 }
 
-/// The graph with its nodes renamed to their position in `order`.
-pub fn rename(graph: Graph, order: &[NodeId]) -> Graph {
-    let Graph { base, max_degree, mut levels } = graph;
-    let mut renamed = vec![NodeId(0); order.len()];
+/// Where each node goes: `positions[old] = new` for `order[new] = old`.
+pub fn positions(order: &[NodeId]) -> Vec<NodeId> {
+    let mut positions = vec![NodeId(0); order.len()];
     for (new, old) in order.iter().enumerate() {
-        renamed[old.index()] = NodeId(new as u32);
+        positions[old.index()] = NodeId(new as u32);
     }
-    let lists = order.iter().flat_map(|old| &base[old.index() * max_degree..][..max_degree]);
-    let base = lists.map(|neighbor| renamed[neighbor.index()]).collect();
-    levels.rename(&renamed);
-    Graph { base, max_degree, levels }
+    positions
 }

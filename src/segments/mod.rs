@@ -2,8 +2,12 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `meta.rs` | [`Meta`](meta::Meta): schema, build parameters and statistics of a segment |
+//! | `segment.rs` | [`Segment`](segment::Segment): one immutable graph file, validated and searchable |
 //! | `manifest.rs` | [`Manifest`](manifest::Manifest): the one file that says which generation is current |
 //! | `publish.rs` | writers: [`IndexDir`](publish::IndexDir), the atomic commit; readers: [`read_current`](publish::read_current) |
 
 pub mod manifest;
+pub mod meta;
 pub mod publish;
+pub mod segment;

@@ -1,0 +1,288 @@
+//! One immutable segment: written whole, validated once, searched straight from its bytes.
+
+use std::sync::OnceLock;
+
+use crate::error::{Corruption, FileError};
+use crate::filters::columns::{AttributeValue, ColumnLayout, ColumnSchema, ColumnView};
+use crate::format::{
+    FileLayer, Geometry, OpenError, SectionKind, SegmentDigest, SegmentFile, SegmentWriter,
+};
+use crate::graph::adjacency::Adjacency;
+use crate::graph::attach::reachable;
+use crate::graph::levels::{LevelsLayout, MAX_DEGREE};
+use crate::graph::{Graph, MAX_NODES, order};
+use crate::search::Target;
+use crate::segments::meta::Meta;
+use crate::types::{ItemId, Metric, NodeId};
+use crate::vectors::Vectors;
+
+/// What a segment file is written from. Everything but `columns` is in build order; `order` says
+/// which item goes where: `order[stored] = built`.
+#[derive(Debug)]
+pub struct SegmentParts<'a> {
+    /// n, dim, metric, element type, seed.
+    pub geometry: Geometry,
+    /// The meta section.
+    pub meta: &'a Meta,
+    /// The graph.
+    pub graph: &'a Graph,
+    /// Stored order.
+    pub order: &'a [NodeId],
+    /// The vectors.
+    pub vectors: Vectors<'a>,
+    /// `[n]` scales for cosine, else empty.
+    pub scales: &'a [f32],
+    /// `[n]` item ids.
+    pub ids: &'a [ItemId],
+    /// The bytes of each column section, in the order of the schema, rows in stored order.
+    pub columns: &'a [Vec<u8>],
+}
+
+/// Why a segment cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteSegmentError {
+    /// The system refused.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The meta section does not fit its format.
+    #[error("the meta section cannot be encoded: {0}")]
+    Meta(#[from] wincode::WriteError),
+}
+
+/// Writes a segment file. `wrote` is told the bytes of vectors as they go, which are most of it.
+pub fn write_segment(
+    layer: &dyn FileLayer,
+    path: &std::path::Path,
+    parts: &SegmentParts<'_>,
+    wrote: &mut dyn FnMut(u64),
+) -> Result<SegmentDigest, WriteSegmentError> {
+    let mut writer = SegmentWriter::create(layer, path)?;
+    writer.begin_section(SectionKind::Meta, 0)?.write(&parts.meta.encode()?)?;
+
+    let (renamed, mut levels) = (order::positions(parts.order), parts.graph.levels.clone());
+    levels.rename(&renamed);
+    writer.begin_section(SectionKind::Levels, 0)?.write_slice(&levels.words())?;
+    let mut section = writer.begin_section(SectionKind::Graph, 0)?;
+    let mut list = Vec::with_capacity(parts.graph.max_degree);
+    for built in parts.order {
+        list.clear();
+        list.extend(parts.graph.list(*built).iter().map(|node| renamed[node.index()]));
+        section.write_slice(&list)?;
+    }
+
+    if !parts.scales.is_empty() {
+        let scales: Vec<f32> = parts.order.iter().map(|b| parts.scales[b.index()]).collect();
+        writer.begin_section(SectionKind::VectorScales, 0)?.write_slice(&scales)?;
+    }
+    let ids: Vec<ItemId> = parts.order.iter().map(|built| parts.ids[built.index()]).collect();
+    writer.begin_section(SectionKind::ItemIds, 0)?.write_slice(&ids)?;
+    let mut lookup: Vec<NodeId> = (0..ids.len() as u32).map(NodeId).collect();
+    lookup.sort_unstable_by_key(|node| ids[node.index()]);
+    writer.begin_section(SectionKind::IdLookup, 0)?.write_slice(&lookup)?;
+
+    let mut section = writer.begin_section(SectionKind::Vectors, 0)?;
+    for built in parts.order {
+        let row = parts.vectors.row_bytes(*built);
+        section.write(row)?;
+        wrote(row.len() as u64);
+    }
+    for (index, column) in (0..).zip(parts.columns) {
+        writer.begin_section(SectionKind::Column, index)?.write(column)?;
+    }
+    Ok(writer.finish(parts.geometry)?)
+}
+
+/// One immutable graph file, validated and ready to search.
+#[derive(Debug)]
+pub struct Segment {
+    file: SegmentFile,
+    meta: Meta,
+    n: usize,
+    dim: usize,
+    levels: LevelsLayout,
+    /// Validated on first use; what was wrong is remembered too.
+    columns: Vec<OnceLock<Result<ColumnLayout, Corruption>>>,
+}
+
+impl Segment {
+    /// Checks everything that a search relies on: sizes, and every id of graph, levels and lookup
+    /// in range. Cost: one pass over those sections at memory speed; vectors are not touched.
+    pub fn open(file: SegmentFile) -> Result<Self, OpenError> {
+        let geometry = *file.geometry();
+        let (n, dim) = (geometry.n as usize, geometry.dim as usize);
+        if n == 0 || n > MAX_NODES {
+            let expected = format!("1 to {MAX_NODES} items");
+            return Err(file.corruption(SectionKind::Graph, 0, 0, expected, n.to_string()).into());
+        }
+        let meta = read_meta(&file)?;
+        let degree = meta.build.max_degree as usize;
+        check_graph(&file, n, degree)?;
+        let levels = read_levels(&file, n)?;
+        let row_bytes = dim * geometry.element.bytes();
+        file.section_as::<u8>(SectionKind::Vectors, 0, n.saturating_mul(row_bytes))?;
+        if geometry.metric == Metric::Cosine {
+            file.section_as::<f32>(SectionKind::VectorScales, 0, n)?;
+        }
+        file.section_as::<ItemId>(SectionKind::ItemIds, 0, n)?;
+        check_lookup(&file, n)?;
+        let columns = meta.columns.iter().map(|_| OnceLock::new()).collect();
+        Ok(Self { file, meta, n, dim, levels, columns })
+    }
+
+    /// The file behind it.
+    pub fn file(&self) -> &SegmentFile {
+        &self.file
+    }
+
+    /// Schema, build parameters, statistics.
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// Number of items.
+    pub fn len(&self) -> usize {
+        self.n
+    }
+
+    /// Whether there are none; a segment always has some.
+    pub fn is_empty(&self) -> bool {
+        self.n == 0
+    }
+
+    /// What a search reads.
+    pub fn target(&self) -> Target<'_> {
+        Target {
+            vectors: self.vectors(),
+            metric: self.file.geometry().metric,
+            scales: self.typed(SectionKind::VectorScales),
+            graph: self.graph(),
+            levels: (self.typed(SectionKind::Levels), &self.levels),
+        }
+    }
+
+    /// `[n, dim]` as stored.
+    pub fn vectors(&self) -> Vectors<'_> {
+        let bytes = self.typed(SectionKind::Vectors);
+        Vectors { bytes, element: self.file.geometry().element, dim: self.dim }
+    }
+
+    /// The base layer.
+    pub fn graph(&self) -> Adjacency<'_> {
+        Adjacency::new(self.typed(SectionKind::Graph), self.meta.build.max_degree as usize)
+    }
+
+    /// Nodes per layer, base first.
+    pub fn layer_sizes(&self) -> Vec<u64> {
+        let upper = self.levels.sizes().map(|size| size as u64);
+        std::iter::once(self.n as u64).chain(upper).collect()
+    }
+
+    /// How many nodes the entry point cannot reach. Cost: a walk over the base layer.
+    pub fn unreachable(&self) -> u64 {
+        let words: &[NodeId] = self.typed(SectionKind::Levels);
+        let (mut layers, slot) = self.levels.top_down(words);
+        let entry = layers.next().map_or(slot, |top| top.nodes[slot.index()]);
+        (self.n - reachable(self.graph(), entry).len()) as u64
+    }
+
+    /// The caller's id of a node.
+    pub fn item_id(&self, node: NodeId) -> ItemId {
+        self.item_ids()[node.index()]
+    }
+
+    /// Item ids in stored order.
+    pub fn item_ids(&self) -> &[ItemId] {
+        self.typed(SectionKind::ItemIds)
+    }
+
+    /// Nodes sorted by item id.
+    pub fn lookup(&self) -> &[NodeId] {
+        self.typed(SectionKind::IdLookup)
+    }
+
+    /// The node that holds an item. Cost: a binary search.
+    pub fn find(&self, item: ItemId) -> Option<NodeId> {
+        let (ids, lookup) = (self.item_ids(), self.lookup());
+        let at = lookup.binary_search_by_key(&item, |node| ids[node.index()]).ok()?;
+        Some(lookup[at])
+    }
+
+    /// An attribute column, validated when first asked for.
+    ///
+    /// # Errors
+    /// What is wrong with the column's bytes, each time it is asked for.
+    ///
+    /// # Panics
+    /// If `column` is not below the number of columns.
+    pub fn column(&self, column: usize) -> Result<ColumnView<'_>, Corruption> {
+        let (index, schema) = (column as u32, &self.meta.columns[column]);
+        let open = || ColumnView::open(&self.file, index, schema).map(|view| view.layout().clone());
+        let layout = self.columns[column].get_or_init(open).as_ref().map_err(Clone::clone)?;
+        let bytes = self.file.section(SectionKind::Column, index).unwrap_or_default();
+        Ok(layout.view(bytes))
+    }
+
+    /// The schema of the attribute columns.
+    pub fn columns(&self) -> &[ColumnSchema] {
+        &self.meta.columns
+    }
+
+    /// The value of an attribute.
+    ///
+    /// # Errors
+    /// As [`Segment::column`].
+    pub fn attribute(
+        &self,
+        column: usize,
+        node: NodeId,
+    ) -> Result<AttributeValue<'_>, Corruption> {
+        Ok(self.column(column)?.value(node))
+    }
+
+    /// A section whose length was checked when the segment was opened; empty where it has none.
+    fn typed<T: bytemuck::AnyBitPattern>(&self, kind: SectionKind) -> &[T] {
+        bytemuck::cast_slice(self.file.section(kind, 0).unwrap_or_default())
+    }
+}
+
+fn read_meta(file: &SegmentFile) -> Result<Meta, Corruption> {
+    let Some(bytes) = file.section(SectionKind::Meta, 0) else {
+        return Err(file.missing(SectionKind::Meta, 0));
+    };
+    let corrupt = |expected: &str, found| file.corruption(SectionKind::Meta, 0, 0, expected, found);
+    let meta = Meta::decode(bytes).map_err(|found| corrupt("a meta record", found))?;
+    let degree = meta.build.max_degree as usize;
+    if degree == 0 || degree > MAX_DEGREE {
+        let expected = format!("a max_degree of 1 to {MAX_DEGREE}");
+        return Err(corrupt(&expected, degree.to_string()));
+    }
+    Ok(meta)
+}
+
+fn check_graph(file: &SegmentFile, n: usize, degree: usize) -> Result<(), Corruption> {
+    let slots = file.section_as::<NodeId>(SectionKind::Graph, 0, n.saturating_mul(degree))?;
+    Adjacency::new(slots, degree).check().map_err(|slot| {
+        let (expected, at) = (format!("a node below {n}"), slot.position as u64 * 4);
+        file.corruption(SectionKind::Graph, 0, at, expected, slot.found.to_string())
+    })
+}
+
+fn read_levels(file: &SegmentFile, n: usize) -> Result<LevelsLayout, Corruption> {
+    let length = file.section(SectionKind::Levels, 0).map_or(0, <[u8]>::len);
+    let words = file.section_as::<NodeId>(SectionKind::Levels, 0, length / 4)?;
+    LevelsLayout::parse(words, n).map_err(|bad| {
+        file.corruption(SectionKind::Levels, 0, bad.word as u64 * 4, bad.expected, bad.found)
+    })
+}
+
+fn check_lookup(file: &SegmentFile, n: usize) -> Result<(), Corruption> {
+    let lookup = file.section_as::<NodeId>(SectionKind::IdLookup, 0, n)?;
+    match lookup.iter().position(|node| node.index() >= n) {
+        None => Ok(()),
+        Some(at) => {
+            let (expected, found) = (format!("a node below {n}"), lookup[at].0.to_string());
+            Err(file.corruption(SectionKind::IdLookup, 0, at as u64 * 4, expected, found))
+        }
+    }
+}
