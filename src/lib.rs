@@ -1,10 +1,12 @@
 //! vicinage: an embedding retrieval engine.
 
+pub mod builder;
 pub mod error;
 pub mod eval;
 pub mod filters;
 pub mod format;
 pub mod graph;
+pub mod index;
 pub mod kernels;
 pub mod progress;
 pub mod scan;

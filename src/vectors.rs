@@ -77,6 +77,65 @@ impl VectorBlock {
     }
 }
 
+fn extend<A: Element, B: Element>(out: &mut Vec<A>, row: &[B]) {
+    out.extend(row.iter().map(|value| A::from_f32(value.to_f32())));
+}
+
+impl VectorBlock {
+    /// One component as f32.
+    pub fn component(&self, at: usize) -> f32 {
+        each_block!(self, values => values[at].to_f32())
+    }
+
+    /// The same values in another type; see [`Element::from_f32`] for what does not fit.
+    pub fn convert(&self, element: ElementType) -> Self {
+        let mut block = Self::with_capacity(element, self.len());
+        each_block!(&mut block, out => {
+            each_block!(self, values => {
+                extend(out, values);
+            });
+        });
+        block
+    }
+
+    /// Position of the first component that differs in `other`, which has the same length, and its
+    /// value there.
+    pub fn first_difference(&self, other: &Self) -> Option<(usize, f32)> {
+        let differs = |at: &usize| self.component(*at) != other.component(*at);
+        (0..self.len()).find(differs).map(|at| (at, other.component(at)))
+    }
+
+    /// Appends `Σ x_i²` of each row of `dim` components.
+    pub fn squared_norms(&self, dim: usize, squares: &mut Vec<f32>) {
+        each_block!(self, values => squares.extend(values.chunks_exact(dim).map(|row| {
+            let squares = row.iter().map(|x| f64::from(x.to_f32()) * f64::from(x.to_f32()));
+            squares.sum::<f64>() as f32
+        })));
+    }
+
+    /// Appends the components of another block of the same type; of another type, converted.
+    pub fn append(&mut self, other: Self) {
+        match (self, other) {
+            (Self::F32(all), Self::F32(mut more)) => all.append(&mut more),
+            (Self::F16(all), Self::F16(mut more)) => all.append(&mut more),
+            (Self::Bf16(all), Self::Bf16(mut more)) => all.append(&mut more),
+            (Self::I8(all), Self::I8(mut more)) => all.append(&mut more),
+            (Self::U8(all), Self::U8(mut more)) => all.append(&mut more),
+            (all, more) => {
+                let more = more.convert(all.element());
+                all.append(more);
+            }
+        }
+    }
+
+    /// Appends one row.
+    pub fn extend_from_row<E: Element>(&mut self, row: &[E]) {
+        each_block!(self, values => {
+            extend(values, row);
+        });
+    }
+}
+
 /// A view of vectors whose element type is known only at run time.
 #[derive(Clone, Copy, Debug)]
 pub struct Vectors<'a> {

@@ -1,0 +1,336 @@
+//! The public library: open an index and search it.
+//!
+//! ```no_run
+//! use vicinage::index::{Index, LoadMode, Scratch, SearchParams};
+//!
+//! let index = Index::open("jobs".as_ref(), LoadMode::Mmap)?;
+//! let (mut scratch, mut hits) = (Scratch::default(), Vec::new());
+//! let query = vec![0.1; index.info().dim];
+//! let account = index.search(&mut scratch, &query, &SearchParams::top(10), &mut hits)?;
+//! for hit in &hits {
+//!     println!("{} {:.3}", hit.item_id, hit.score);
+//! }
+//! println!("{} nodes visited", account.visited);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::error::Corruption;
+use crate::filters::columns::ColumnSchema;
+use crate::progress::{Progress, Stage};
+use crate::search;
+use crate::segments::publish::{CurrentError, read_current};
+use crate::segments::segment::Segment;
+use crate::types::{ElementType, ItemId, Metric, Neighbor, NodeId};
+
+pub use crate::filters::columns::{AttributeValue, ColumnKind};
+pub use crate::format::LoadMode;
+pub use crate::search::{Account, Plan, SearchError, SearchParams, TruncatedBy};
+pub use crate::segments::meta::{Meta, SelfCheck};
+
+/// Why an index cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// No current generation, or one that cannot be opened.
+    #[error(transparent)]
+    Current(#[from] CurrentError),
+    /// A segment file is damaged.
+    #[error(transparent)]
+    Corrupt(#[from] Corruption),
+    /// A segment file cannot be used.
+    #[error(transparent)]
+    Segment(#[from] crate::format::OpenError),
+    /// The manifest does not name exactly one segment; this build reads no other index.
+    #[error("{} has {found} segments in its current generation; expected 1", path.display())]
+    Segments {
+        /// The index directory.
+        path: PathBuf,
+        /// How many there are.
+        found: usize,
+    },
+    /// The manifest and the segment file do not say the same.
+    #[error("{} does not hold what the manifest says: expected {expected}, found {found}", path.display())]
+    Mismatch {
+        /// The segment file.
+        path: PathBuf,
+        /// What the manifest says.
+        expected: String,
+        /// What the file says.
+        found: String,
+    },
+}
+
+/// What an index is, as `inspect` and `GET /v1/indexes/{name}` show it.
+#[derive(Clone, Debug, Serialize)]
+pub struct IndexInfo {
+    /// The index directory.
+    #[serde(skip)]
+    pub path: PathBuf,
+    /// The current generation.
+    pub generation: u64,
+    /// Number of items.
+    pub n: u64,
+    /// Components per vector.
+    pub dim: usize,
+    /// How closeness is measured.
+    pub metric: Metric,
+    /// Type of a component as stored.
+    pub element: ElementType,
+    /// Size of the segment file.
+    pub file_bytes: u64,
+    /// Nodes per layer, base first.
+    pub levels: Vec<u64>,
+    /// The seed of the build.
+    pub seed: u64,
+    /// The attributes, in column order.
+    pub attributes: Vec<AttributeInfo>,
+    /// How it was built, and what came of it.
+    pub meta: Meta,
+    /// When it was built, in seconds since 1970; not there in a deterministic build.
+    pub created_unix_s: Option<u64>,
+}
+
+/// One attribute.
+#[derive(Clone, Debug, Serialize)]
+pub struct AttributeInfo {
+    /// Name, kind, nullability.
+    #[serde(flatten)]
+    pub schema: ColumnSchema,
+    /// Size of its section.
+    pub bytes: u64,
+}
+
+/// One answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hit {
+    /// The caller's id.
+    pub item_id: ItemId,
+    /// Larger is better.
+    pub score: f32,
+    /// Where the item is; good for [`Index::attribute_value`].
+    pub node: NodeId,
+}
+
+/// Reusable memory of one searching thread; any index may be searched with it.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    search: search::Scratch,
+    found: Vec<Neighbor>,
+}
+
+/// One snapshot: the generation that was current when it was opened. Share it in an `Arc`; a
+/// search takes no lock.
+#[derive(Debug)]
+pub struct Index {
+    segment: Segment,
+    info: IndexInfo,
+}
+
+/// What a look into the structure shows.
+#[derive(Clone, Debug, Serialize)]
+pub struct Inspection {
+    /// The sections of the segment file, in file order.
+    pub sections: Vec<SectionInfo>,
+    /// `degrees[i]` nodes have `i` neighbors in the base layer.
+    pub degrees: Vec<u64>,
+    /// Nodes that the entry point cannot reach.
+    pub unreachable: u64,
+}
+
+/// Where a section lies.
+#[derive(Clone, Debug, Serialize)]
+pub struct SectionInfo {
+    /// What it is; a column's name for a column.
+    pub name: String,
+    /// Byte offset in the file.
+    pub offset: u64,
+    /// Length in bytes.
+    pub bytes: u64,
+}
+
+impl Index {
+    /// Opens the current generation of the index directory. Cost: validation of graph, levels and
+    /// tables at memory speed; vectors and columns are not touched in [`LoadMode::Mmap`].
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(dir: &Path, load: LoadMode) -> Result<Self, OpenError> {
+        let current = read_current(dir, load)?;
+        let [file] = <[_; 1]>::try_from(current.files).map_err(|files| OpenError::Segments {
+            path: dir.to_owned(),
+            found: files.len(),
+        })?;
+        let segment = Segment::open(file)?;
+        let geometry = *segment.file().geometry();
+        let section_bytes = |kind, index| {
+            segment.file().section(kind, index).map_or(0, |section| section.len() as u64)
+        };
+        let attributes = (0..).zip(segment.columns()).map(|(index, schema)| AttributeInfo {
+            schema: schema.clone(),
+            bytes: section_bytes(crate::format::SectionKind::Column, index),
+        });
+        let info = IndexInfo {
+            path: dir.to_owned(),
+            generation: current.manifest.generation,
+            n: geometry.n,
+            dim: geometry.dim as usize,
+            metric: geometry.metric,
+            element: geometry.element,
+            file_bytes: segment.file().length(),
+            levels: segment.layer_sizes(),
+            seed: geometry.seed,
+            attributes: attributes.collect(),
+            meta: segment.meta().clone(),
+            created_unix_s: current.manifest.provenance.map(|made| made.created_unix_s),
+        };
+        Ok(Self { segment, info })
+    }
+
+    /// What it is.
+    pub fn info(&self) -> &IndexInfo {
+        &self.info
+    }
+
+    /// The segment file.
+    pub fn file(&self) -> &Path {
+        self.segment.file().path()
+    }
+
+    /// Replaces the contents of `hits` by at most `k` items, best first. Allocates nothing once
+    /// `scratch` and `hits` have grown to what this index and these parameters need.
+    ///
+    /// # Errors
+    /// See [`SearchError`]; `hits` is then empty.
+    pub fn search(
+        &self,
+        scratch: &mut Scratch,
+        vector: &[f32],
+        params: &SearchParams,
+        hits: &mut Vec<Hit>,
+    ) -> Result<Account, SearchError> {
+        hits.clear();
+        let target = self.segment.target();
+        let Scratch { search, found } = scratch;
+        let account = search::search(&target, search, vector, params, found)?;
+        let ids = self.segment.item_ids();
+        hits.extend(found.iter().map(|neighbor| Hit {
+            item_id: ids[neighbor.node.index()],
+            score: target.metric.score(neighbor.distance),
+            node: neighbor.node,
+        }));
+        Ok(account)
+    }
+
+    /// The node that holds an item.
+    pub fn find(&self, item: ItemId) -> Option<NodeId> {
+        self.segment.find(item)
+    }
+
+    /// The caller's id of a node.
+    pub fn item_id(&self, node: NodeId) -> ItemId {
+        self.segment.item_id(node)
+    }
+
+    /// Replaces the contents of `vector` by the stored vector of a node.
+    pub fn vector(&self, node: NodeId, vector: &mut Vec<f32>) {
+        self.segment.vectors().widen(node, vector);
+    }
+
+    /// The column of an attribute.
+    pub fn attribute(&self, name: &str) -> Option<usize> {
+        self.segment.columns().iter().position(|column| column.name == name)
+    }
+
+    /// The value of an attribute. A column is validated on first use.
+    ///
+    /// # Errors
+    /// What is wrong with the column's bytes.
+    ///
+    /// # Panics
+    /// If `column` is none of [`Index::attribute`]'s.
+    pub fn attribute_value(
+        &self,
+        column: usize,
+        node: NodeId,
+    ) -> Result<AttributeValue<'_>, Corruption> {
+        self.segment.attribute(column, node)
+    }
+
+    /// Looks at every list of the base layer.
+    pub fn inspect(&self) -> Inspection {
+        let graph = self.segment.graph();
+        let mut degrees = vec![0; graph.degree() + 1];
+        for node in (0..graph.len() as u32).map(NodeId) {
+            degrees[graph.neighbors(node).len()] += 1;
+        }
+        let sections = self.segment.file().sections().iter().map(|entry| SectionInfo {
+            name: entry.to_string(),
+            offset: entry.offset,
+            bytes: entry.length,
+        });
+        let sections = sections.collect();
+        Inspection { sections, degrees, unreachable: self.segment.unreachable() }
+    }
+}
+
+/// What [`verify`] read and found.
+#[derive(Clone, Debug)]
+pub struct VerifyReport {
+    /// The current generation.
+    pub generation: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Everything that is not as it was written.
+    pub damage: Vec<Corruption>,
+}
+
+/// Reads every byte of the current generation and compares checksums; `deep` also checks what the
+/// bytes mean: the id lookup finds every item, every column decodes, and as many nodes are
+/// unreachable as the meta section says.
+///
+/// # Errors
+/// Damage that keeps the index from being opened at all.
+pub fn verify(
+    dir: &Path,
+    deep: bool,
+    progress: &dyn Progress,
+) -> Result<VerifyReport, OpenError> {
+    let index = Index::open(dir, LoadMode::Mmap)?;
+    let file = index.segment.file();
+    progress.begin(Stage::Verify, Some(file.length()), "bytes");
+    let mut damage = file.verify(&mut |bytes| progress.advance(bytes));
+    progress.end(Stage::Verify);
+    if deep {
+        damage.extend(check_meaning(&index.segment));
+    }
+    Ok(VerifyReport { generation: index.info.generation, bytes: file.length(), damage })
+}
+
+fn check_meaning(segment: &Segment) -> Vec<Corruption> {
+    use crate::format::SectionKind;
+
+    let (file, ids) = (segment.file(), segment.item_ids());
+    let mut damage = Vec::new();
+    for (at, pair) in segment.lookup().windows(2).enumerate() {
+        let [a, b] = [ids[pair[0].index()], ids[pair[1].index()]];
+        if a >= b {
+            let (at, found) = ((at as u64 + 1) * 4, format!("{a} before {b}"));
+            let expected = "item ids that rise";
+            damage.push(file.corruption(SectionKind::IdLookup, 0, at, expected, found));
+            break;
+        }
+    }
+    for column in 0..segment.columns().len() {
+        damage.extend(segment.column(column).err());
+    }
+    let (stated, found) = (segment.meta().statistics.unreachable, segment.unreachable());
+    if stated != found {
+        let (expected, found) = (format!("{stated} unreachable nodes"), found.to_string());
+        damage.push(file.corruption(SectionKind::Graph, 0, 0, expected, found));
+    }
+    damage
+}
