@@ -1,0 +1,228 @@
+//! Built indexes answer what a naive scan answers: every metric, element type and builder.
+
+mod common;
+
+use common::{MemorySource, block, build_quick, clustered, open, quick};
+use vicinage::builder::{BuildParams, BuilderKind};
+use vicinage::index::{Hit, Index, Plan, Scratch, SearchError, SearchParams};
+use vicinage::types::{ElementType, Metric};
+
+const N: usize = 3000;
+const DIM: usize = 24;
+
+/// Scores by the definition of each metric, in f64, best first, ties by id.
+fn naive(values: &[f32], dim: usize, metric: Metric, query: &[f32], k: usize) -> Vec<(u64, f64)> {
+    let wide = |x: &f32| f64::from(*x);
+    let norm = |v: &[f32]| v.iter().map(|x| wide(x) * wide(x)).sum::<f64>().sqrt();
+    let mut scores: Vec<(u64, f64)> = (0..)
+        .zip(values.chunks(dim))
+        .map(|(id, row)| {
+            let dot: f64 = row.iter().zip(query).map(|(x, q)| wide(x) * wide(q)).sum();
+            let l2: f64 = row.iter().zip(query).map(|(x, q)| (wide(x) - wide(q)).powi(2)).sum();
+            let score = match metric {
+                Metric::L2 => -l2,
+                Metric::Ip => dot,
+                Metric::Cosine => dot / norm(row) / norm(query),
+            };
+            (id, score)
+        })
+        .collect();
+    scores.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    scores.truncate(k);
+    scores
+}
+
+fn search(index: &Index, query: &[f32], params: &SearchParams) -> (Vec<Hit>, Plan) {
+    let (mut scratch, mut hits) = (Scratch::default(), Vec::new());
+    let account = index.search(&mut scratch, query, params, &mut hits).unwrap();
+    assert_eq!(account.exact, account.plan != Plan::Walk);
+    (hits, account.plan)
+}
+
+/// Builds, then compares exact search with the naive one and the walk's recall with a floor.
+fn check(metric: Metric, element: ElementType, params: &BuildParams, floor: f64) {
+    let dir = tempfile::tempdir().unwrap();
+    let values = clustered(N, DIM, 7);
+    build_quick(dir.path(), MemorySource::of(values.clone(), DIM, element), params);
+    let index = open(dir.path());
+    let stored: Vec<f32> = {
+        let block = block(&values, element);
+        (0..block.len()).map(|at| block.component(at)).collect()
+    };
+    let mut queries = clustered(40, DIM, 8);
+    // Not whole numbers: a query is never rounded to the stored type.
+    queries.iter_mut().for_each(|x| *x += 0.3);
+    if element == ElementType::U8 {
+        queries.iter_mut().for_each(|x| *x += 100.0);
+    }
+    let mut found = 0;
+    for query in queries.chunks(DIM) {
+        let expected = naive(&stored, DIM, metric, query, 10);
+        let exact = SearchParams { exact: true, ..SearchParams::top(10) };
+        let (hits, plan) = search(&index, query, &exact);
+        assert_eq!(plan, Plan::Exact);
+        for (hit, (_, score)) in hits.iter().zip(&expected) {
+            let error = (f64::from(hit.score) - score).abs();
+            assert!(error <= 1e-5 * score.abs().max(1.0), "{metric} {element} {hit:?} {score}");
+        }
+        let (hits, plan) = search(&index, query, &SearchParams { ef: Some(64), ..exact_off(10) });
+        assert_eq!(plan, Plan::Walk);
+        let last = expected[9].1 - 1e-5 * expected[9].1.abs().max(1.0);
+        found += hits.iter().filter(|hit| f64::from(hit.score) >= last).count();
+    }
+    let recall = found as f64 / (queries.len() / DIM * 10) as f64;
+    assert!(recall >= floor, "{metric} {element} {:?}: recall {recall}", params.builder);
+}
+
+fn exact_off(k: usize) -> SearchParams {
+    SearchParams::top(k)
+}
+
+#[test]
+fn every_metric_and_element_type() {
+    for metric in Metric::ALL {
+        for element in ElementType::ALL {
+            check(metric, element, &quick(metric), 0.97);
+        }
+    }
+}
+
+#[test]
+fn the_reference_builder() {
+    for metric in Metric::ALL {
+        let params = BuildParams {
+            builder: BuilderKind::HnswRs,
+            alpha: None,
+            backfill: None,
+            ..quick(metric)
+        };
+        check(metric, ElementType::F32, &params, 0.9);
+    }
+}
+
+#[test]
+fn a_probe_finds_the_pruning_rule_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let params = BuildParams { alpha: None, backfill: None, ..quick(Metric::Ip) };
+    let report = build_quick(dir.path(), MemorySource::new(clustered(5000, 16, 3), 16), &params);
+    let build = &report.meta.build;
+    assert_eq!(build.probe.len(), 3);
+    let best = build.probe.iter().map(|p| p.distances).fold(f32::INFINITY, f32::min);
+    let chosen = build.probe.iter().find(|p| Some(p.alpha) == build.alpha).unwrap();
+    assert_eq!(chosen.distances, best);
+}
+
+#[test]
+fn nothing_is_unreachable() {
+    for metric in Metric::ALL {
+        let dir = tempfile::tempdir().unwrap();
+        // A third of the items are one and the same: what pruning likes to strand.
+        let mut values = clustered(N, DIM, 11);
+        let one = values[..DIM].to_vec();
+        values.chunks_mut(DIM).step_by(3).for_each(|row| row.copy_from_slice(&one));
+        let report = build_quick(dir.path(), MemorySource::new(values, DIM), &quick(metric));
+        assert_eq!(report.meta.statistics.unreachable, 0, "{metric}");
+        assert_eq!(open(dir.path()).inspect().unreachable, 0, "{metric}");
+    }
+}
+
+#[test]
+fn the_same_bytes_at_any_thread_count() {
+    let files: Vec<(Vec<u8>, Vec<u8>)> = [1, 2, 5]
+        .into_iter()
+        .map(|threads| {
+            let dir = tempfile::tempdir().unwrap();
+            let params = BuildParams {
+                threads,
+                deterministic: true,
+                alpha: None,
+                backfill: None,
+                ..quick(Metric::Cosine)
+            };
+            build_quick(dir.path(), MemorySource::new(clustered(6000, DIM, 5), DIM), &params);
+            let read = |name| std::fs::read(dir.path().join(name)).unwrap();
+            (read("000001/base.vcg"), read("MANIFEST.json"))
+        })
+        .collect();
+    assert!(files.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[test]
+fn small_sets_and_large_k() {
+    for n in [1, 2, 5, 17, 300] {
+        let dir = tempfile::tempdir().unwrap();
+        let values = clustered(n, 8, 2);
+        build_quick(dir.path(), MemorySource::new(values.clone(), 8), &quick(Metric::L2));
+        let index = open(dir.path());
+        for k in [1, n, n + 1, 10 * n] {
+            let (hits, _) = search(&index, &values[..8], &SearchParams::top(k));
+            assert_eq!(hits.len(), k.min(n), "n {n} k {k}");
+            assert_eq!(hits[0].score, 0.0);
+            assert!(hits.windows(2).all(|pair| pair[0].score >= pair[1].score));
+        }
+    }
+}
+
+#[test]
+fn an_excluded_item_is_not_returned() {
+    let dir = tempfile::tempdir().unwrap();
+    let values = clustered(N, DIM, 4);
+    let ids = (0..N as u64).map(|row| row * 3 + 1).collect();
+    let source = MemorySource { ids: Some(ids), ..MemorySource::new(values.clone(), DIM) };
+    build_quick(dir.path(), source, &quick(Metric::L2));
+    let index = open(dir.path());
+    for row in [0, 17, N - 1] {
+        let item = row as u64 * 3 + 1;
+        let node = index.find(item).unwrap();
+        assert_eq!(index.item_id(node), item);
+        let mut vector = Vec::new();
+        index.vector(node, &mut vector);
+        assert_eq!(vector, values[row * DIM..][..DIM]);
+        for exact in [false, true] {
+            let with = SearchParams { exact, ..SearchParams::top(10) };
+            assert_eq!(search(&index, &vector, &with).0[0].item_id, item);
+            let without = SearchParams { exclude: Some(node), ..with };
+            let hits = search(&index, &vector, &without).0;
+            assert_eq!(hits.len(), 10);
+            assert!(hits.iter().all(|hit| hit.item_id != item));
+        }
+    }
+    assert_eq!(index.find(0), None);
+    assert_eq!(index.find(u64::MAX), None);
+}
+
+#[test]
+fn bad_queries_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    build_quick(dir.path(), MemorySource::new(clustered(50, 4, 1), 4), &quick(Metric::Cosine));
+    let index = open(dir.path());
+    let (mut scratch, mut hits) = (Scratch::default(), Vec::new());
+    let mut refuse = |query: &[f32], k| {
+        index.search(&mut scratch, query, &SearchParams::top(k), &mut hits).unwrap_err()
+    };
+    assert_eq!(refuse(&[1.0; 3], 1), SearchError::Dimension { expected: 4, found: 3 });
+    assert_eq!(refuse(&[0.0; 4], 1), SearchError::ZeroVector);
+    assert_eq!(refuse(&[1.0; 4], 0), SearchError::ZeroK);
+    let infinite = refuse(&[1.0, 2.0, f32::INFINITY, 0.0], 1);
+    assert_eq!(infinite, SearchError::NotFinite { component: 2, value: f32::INFINITY });
+    assert!(matches!(
+        refuse(&[f32::NAN, 1.0, 1.0, 1.0], 1),
+        SearchError::NotFinite { component: 0, .. }
+    ));
+}
+
+#[test]
+fn a_passed_deadline_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let values = clustered(20_000, 8, 6);
+    build_quick(dir.path(), MemorySource::new(values, 8), &quick(Metric::L2));
+    let index = open(dir.path());
+    for exact in [false, true] {
+        let deadline = Some(std::time::Instant::now());
+        let params = SearchParams { exact, deadline, ef: Some(2000), ..SearchParams::top(10) };
+        let (mut scratch, mut hits) = (Scratch::default(), Vec::new());
+        let account = index.search(&mut scratch, &[0.0; 8], &params, &mut hits).unwrap();
+        assert!(account.truncated_by.is_some() && !account.exact, "{account:?}");
+        assert_eq!(hits.len(), 10);
+    }
+}
