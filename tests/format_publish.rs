@@ -88,6 +88,14 @@ fn what_is_not_an_index_stays_untouched() {
     assert!(matches!(&error, PublishError::NotAnIndex { found, .. } if found == "thesis.tex"));
     assert_eq!(names(root.path()), ["thesis.tex"]);
 
+    let photos = tempfile::tempdir().unwrap();
+    fs::create_dir(photos.path().join("000001")).unwrap();
+    fs::write(photos.path().join("000001/beach.jpg"), "the only copy").unwrap();
+    let error = IndexDir::create_or_open(photos.path(), &Disk).unwrap_err();
+    assert!(matches!(&error, PublishError::NotAnIndex { found, .. } if found == "000001"));
+    assert_eq!(names(photos.path()), ["000001"]);
+    assert_eq!(names(&photos.path().join("000001")), ["beach.jpg"]);
+
     let file = root.path().join("thesis.tex");
     assert!(matches!(IndexDir::create_or_open(&file, &Disk), Err(PublishError::Unreadable(_))));
     fs::write(root.path().join(MANIFEST_NAME), "{}").unwrap();
@@ -108,6 +116,12 @@ fn a_build_that_gives_up_leaves_nothing() {
     assert_eq!(names(&index), [".lock"]);
     drop(dir);
     assert!(names(root.path()).is_empty());
+
+    drop(IndexDir::create_or_open(root.path(), &Disk).unwrap());
+    assert!(names(root.path()).is_empty(), "a directory that was there stays, and stays empty");
+    publish(root.path(), 1);
+    drop(IndexDir::create_or_open(root.path(), &Disk).unwrap());
+    assert_eq!(names(root.path()), [".lock", "000001", MANIFEST_NAME]);
 }
 
 #[test]
