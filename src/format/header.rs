@@ -180,31 +180,37 @@ impl Header {
             section_count: u64_at(bytes, SECTION_COUNT_AT),
             table_digest: u64_at(bytes, TABLE_DIGEST_AT),
         };
-        if header.file_length != file_length {
-            let expected = format!("a file of {} bytes", header.file_length);
+        header.check_places(file_length, &damage)?;
+        Ok((header, stored))
+    }
+
+    /// Holds the places that the header gives against the length of the file.
+    fn check_places(&self, file_length: u64, damage: &Damage<'_>) -> Result<(), OpenError> {
+        if self.file_length != file_length {
+            let expected = format!("a file of {} bytes", self.file_length);
             return Err(damage(FILE_LENGTH_AT, expected, format!("{file_length} bytes")));
         }
-        let table = header.table_offset;
+        let table = self.table_offset;
         if !table.is_multiple_of(ALIGNMENT) || table < ALIGNMENT || table > file_length {
             let expected = format!("a multiple of {ALIGNMENT} within the file");
             return Err(damage(TABLE_OFFSET_AT, expected, table.to_string()));
         }
         let room = file_length - table;
-        if header.section_count > room / ENTRY_BYTES as u64
+        if self.section_count > room / ENTRY_BYTES as u64
             || !room.is_multiple_of(CHECKSUM_BYTES as u64)
         {
             let expected = format!("a section table and checksums that fill {room} bytes");
-            let found = format!("{} sections", header.section_count);
+            let found = format!("{} sections", self.section_count);
             return Err(damage(SECTION_COUNT_AT, expected, found));
         }
-        Ok((header, stored))
+        Ok(())
     }
 }
 
-fn decode_geometry(
-    bytes: &[u8; HEADER_BYTES],
-    damage: &dyn Fn(usize, String, String) -> OpenError,
-) -> Result<Geometry, OpenError> {
+/// Makes an error of a field's offset, what is expected there and what was found.
+type Damage<'a> = dyn Fn(usize, String, String) -> OpenError + 'a;
+
+fn decode_geometry(bytes: &[u8; HEADER_BYTES], damage: &Damage<'_>) -> Result<Geometry, OpenError> {
     let (n, dim) = (u64_at(bytes, N_AT), u32_at(bytes, DIM_AT));
     if n > MAX_N {
         return Err(damage(N_AT, format!("at most {MAX_N} items"), n.to_string()));

@@ -90,12 +90,8 @@ impl Mapping {
         Mapping::of_file(&mut file, metadata.len(), path, mode)
     }
 
-    /// Loads the first `length` bytes of an open file, read from its start; `path` names it in
-    /// errors.
-    ///
-    /// # Errors
-    /// As [`Mapping::open`], and for [`LoadMode::Copy`] a file that is shorter.
-    pub fn of_file(
+    /// Loads an open file of `length` bytes, read from its start; `path` names it in errors.
+    pub(super) fn of_file(
         file: &mut File,
         length: u64,
         path: &Path,

@@ -1,7 +1,7 @@
 //! The section table: what is where in a segment file.
 //!
 //! The layout is canonical. Sections lie in table order, the first right after the header, each at
-//! the first multiple of [`ALIGNMENT`](super::ALIGNMENT) after the one before, the table after the
+//! the first multiple of [`ALIGNMENT`] after the one before, the table after the
 //! last, and the checksums of each section's blocks follow those of the section before. Offsets
 //! and first blocks are therefore redundant, and every one is checked.
 

@@ -95,7 +95,7 @@ pub struct IndexDir<'l> {
     layer: &'l dyn FileLayer,
     /// Generation that the manifest names; 0 where there is none yet.
     current: u64,
-    /// Directories that did not exist before, outermost first; removed unless something is
+    /// Directories that did not exist before, outermost first; removed unless a generation is
     /// published.
     created: Vec<PathBuf>,
     _lock: File,
@@ -156,6 +156,10 @@ impl<'l> IndexDir<'l> {
                 let path = path.to_owned();
                 let mut dir = IndexDir { path, layer, current: 0, created, _lock: lock };
                 dir.current = read_generation(&dir.path)?;
+                if dir.current == 0 {
+                    // The lock file is what tells a first build that died from foreign files.
+                    layer.sync_dir(&dir.path)?;
+                }
                 dir.remove_leftovers()?;
                 Ok(dir)
             }
@@ -214,9 +218,9 @@ impl<'l> IndexDir<'l> {
 
 impl Drop for IndexDir<'_> {
     fn drop(&mut self) {
-        if !self.created.is_empty() {
-            // Nothing was published: leave nothing behind. Another build that waits for the lock
-            // file notices that it is gone (see `lock`).
+        if self.current == 0 {
+            // Nothing was ever published: leave nothing behind. Another build that has just opened
+            // the lock file notices that it is gone (see `lock`).
             let _ = self.layer.remove_file(&self.path.join(LOCK_NAME));
             remove_dirs(&self.created, self.layer);
         }
@@ -275,7 +279,6 @@ impl PendingGeneration<'_, '_> {
         // From here on the generation is what readers open.
         self.path = None;
         self.dir.current = self.generation;
-        self.dir.created.clear();
         layer.sync_dir(&self.dir.path)?;
 
         let oldest = self.generation.saturating_sub(retain.max(1) - 1);
@@ -423,16 +426,17 @@ fn read_generation(dir: &Path) -> Result<u64, PublishError> {
         Err(ManifestError::NoIndex { .. }) => {}
         Err(error) => return Err(error.into()),
     }
-    // No manifest: a first build that died may have left these, and nothing else.
-    for name in names(dir)? {
-        let ours = name == LOCK_NAME
-            || name.starts_with(TEMPORARY_PREFIX)
-            || generation_of_name(&name) == Some(1);
-        if !ours {
-            return Err(PublishError::NotAnIndex { dir: dir.to_owned(), found: name });
-        }
+    // No manifest: a first build that died leaves its lock file, and nothing but these beside it.
+    let names = names(dir)?;
+    let built_here = names.iter().any(|name| name == LOCK_NAME);
+    let ours = |name: &String| {
+        let left = name.starts_with(TEMPORARY_PREFIX) || generation_of_name(name) == Some(1);
+        name == LOCK_NAME || (built_here && left)
+    };
+    match names.into_iter().find(|name| !ours(name)) {
+        Some(found) => Err(PublishError::NotAnIndex { dir: dir.to_owned(), found }),
+        None => Ok(0),
     }
-    Ok(0)
 }
 
 /// Locks `dir` against other builds. The lock file does not pass through the layer: it says

@@ -1,9 +1,9 @@
 //! Takes values in input order and lays out a column section in stored order.
 
 use hashbrown::HashTable;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::{AttributeValue, COLUMN_HEADER_BYTES, ColumnKind, ColumnSchema, Counts};
+use crate::format::checksum;
 
 /// Why a column cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -288,7 +288,7 @@ impl Dictionary {
     /// The code of `text`, a new one if it is new; the limit if there are too many.
     fn code(&mut self, text: &str) -> Result<u32, u32> {
         let Dictionary { text: all, ends, codes } = self;
-        let hash = xxh3_64(text.as_bytes());
+        let hash = checksum(text.as_bytes());
         if let Some(&code) = codes.find(hash, |&code| entry(all, ends, code) == text) {
             return Ok(code);
         }
@@ -299,7 +299,7 @@ impl Dictionary {
         }
         all.push_str(text);
         ends.push(all.len() as u64);
-        let rehash = |&code: &u32| xxh3_64(entry(all, ends, code).as_bytes());
+        let rehash = |&code: &u32| checksum(entry(all, ends, code).as_bytes());
         codes.insert_unique(hash, code, rehash);
         Ok(code)
     }
