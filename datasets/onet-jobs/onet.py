@@ -177,10 +177,10 @@ def split_tasks(onet: Onet, rng: np.random.Generator) -> dict[str, set[int]]:
     return split
 
 
-def pools(onet: Onet, tasks: set[int]) -> dict[str, list[int]]:
-    """Per occupation the tasks of one part, where they are enough for a member."""
+def pools(onet: Onet, tasks: set[int], least: int) -> dict[str, list[int]]:
+    """Per occupation the tasks of one part, where there are at least so many."""
     pool = {o: [t for t in ts if t in tasks] for o, ts in sorted(onet.occupation_tasks.items())}
-    return {o: ts for o, ts in pool.items() if len(ts) >= TASKS_PER_MEMBER[0]}
+    return {o: ts for o, ts in pool.items() if len(ts) >= least}
 
 
 def draw_members(

@@ -6,6 +6,7 @@ embedded once, which makes training several times faster than flat bags would.
 """
 
 import zlib
+from collections import Counter
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import nn
 from onet import words
 
 BUCKETS = 1 << 17
+PAIR_TEXTS = 2  # a pair of words counts as a token from this many texts on
 CHAR_GRAMS = (3, 4, 5)  # lengths, over "<word>" with its marks
 
 
@@ -62,23 +64,25 @@ class Lexicon:
     """All tokens of a corpus, their hashed features and their inverse document frequency."""
 
     def __init__(self, texts: list[str], idf_texts: list[str]):
-        """`texts` gives the tokens; `idf_texts`, the part known at training, their weights."""
-        self.row = {t: i for i, t in enumerate(sorted({t for x in texts for t in tokens(x)}))}
+        """`texts` gives the words; `idf_texts`, the part known at training, the pairs and the
+        weights."""
+        df = Counter(t for text in idf_texts for t in set(tokens(text)))
+        kept = {t for x in texts for t in words(x)}
+        kept |= {t for t, n in df.items() if n >= PAIR_TEXTS}
+        self.row = {t: i for i, t in enumerate(sorted(kept))}
         features = [buckets(t) for t in self.row]
         # A word's own embedding and the sum of its n-grams' start at the same length.
         self.features = Ragged(
             [(f, [1.0] + [max(len(f) - 1, 1) ** -0.5] * (len(f) - 1)) for f in features]
         )
-        df = np.zeros(len(self.row))
-        for text in idf_texts:
-            df[[self.row[t] for t in set(tokens(text))]] += 1
-        self.idf = np.log((1 + len(idf_texts)) / (1 + df)) + 1
+        known = np.array([df[t] for t in self.row])
+        self.idf = np.log((1 + len(idf_texts)) / (1 + known)) + 1
 
     def bags(self, texts: list[str]) -> Ragged:
         """One row of tokens per text; the idf weights of a row have length 1."""
         rows = []
         for text in texts:
-            ids = sorted({self.row[t] for t in tokens(text)})
+            ids = sorted({self.row[t] for t in tokens(text) if t in self.row})
             weights = self.idf[ids]
             rows.append((ids, list(weights / np.linalg.norm(weights))))
         return Ragged(rows)

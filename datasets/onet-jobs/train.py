@@ -29,7 +29,7 @@ CUT = 100  # depth of the shortlist that is judged
 
 @dataclass
 class Settings:
-    """Chosen on the learn members; the test members were only looked at for the README."""
+    """How the towers are shaped and trained."""
 
     dim: int = 64
     width: int = 128  # of the hashed embeddings
@@ -37,8 +37,8 @@ class Settings:
     dropout: float = 0.2
     batch: int = 1024  # members a step, each with one title
     extra: int = 1024  # more titles a step, drawn evenly from all, as negatives
-    steps: int = 450
-    rate: float = 1e-2  # peak of the one-cycle schedule
+    steps: int = 900
+    rate: float = 6e-3  # peak of the one-cycle schedule
     related: float = 0.25  # share of positives that are a related occupation's title
     power: float = 0.5  # an occupation is drawn with (its number of titles) ^ power
 
@@ -117,7 +117,7 @@ def _encode(tower: Tower, batch, rows) -> np.ndarray:
 
 def train(data: Onet, tasks: set[int], s: Settings, rng: np.random.Generator) -> Model:
     """In-batch sampled softmax, with log-Q correction and evenly drawn extra negatives."""
-    sampler = Sampler(data, onet.pools(data, tasks), s)
+    sampler = Sampler(data, onet.pools(data, tasks, least=1), s)
     model = Model(data, tasks, s)
     # The table is shared, so each parameter is listed once.
     parameters = dict.fromkeys([*model.member.parameters(), *model.job.parameters()])
@@ -158,7 +158,7 @@ def tfidf_shortlist(data: Onet, members: list[Member], known: set[int]) -> np.nd
     tfidf = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True)
     tfidf.fit(titles + [data.tasks[t] for t in sorted(known)])
     queries = tfidf.transform([" ".join(data.tasks[t] for t in m.tasks) for m in members])
-    base, top = tfidf.transform(titles).T.tocsc(), []
+    base, top = tfidf.transform(titles).T.tocsr(), []
     for query in queries:
         top.append(np.argsort(-(query @ base).toarray()[0], kind="stable")[:CUT])
     return np.array(top)
@@ -279,8 +279,9 @@ def main() -> None:
 
     data = onet.read(options.onet)
     split = onet.split_tasks(data, rng)
-    test = onet.draw_members(onet.pools(data, split["test"]), TEST_MEMBERS, rng)
-    learn = onet.draw_members(onet.pools(data, split["learn"]), LEARN_MEMBERS, rng)
+    least = onet.TASKS_PER_MEMBER[0]
+    test = onet.draw_members(onet.pools(data, split["test"], least), TEST_MEMBERS, rng)
+    learn = onet.draw_members(onet.pools(data, split["learn"], least), LEARN_MEMBERS, rng)
     check_split(split, learn, test)
     print(len(data.items), "items,", {k: len(v) for k, v in split.items()}, "distinct tasks")
     model = train(data, split["train"], Settings(), rng)
