@@ -160,10 +160,8 @@ impl Index {
     /// See [`OpenError`].
     pub fn open(dir: &Path, load: LoadMode) -> Result<Self, OpenError> {
         let current = read_current(dir, load)?;
-        let [file] = <[_; 1]>::try_from(current.files).map_err(|files| OpenError::Segments {
-            path: dir.to_owned(),
-            found: files.len(),
-        })?;
+        let [file] = <[_; 1]>::try_from(current.files)
+            .map_err(|files| OpenError::Segments { path: dir.to_owned(), found: files.len() })?;
         let segment = Segment::open(file)?;
         let geometry = *segment.file().geometry();
         let section_bytes = |kind, index| {
@@ -294,11 +292,7 @@ pub struct VerifyReport {
 ///
 /// # Errors
 /// Damage that keeps the index from being opened at all.
-pub fn verify(
-    dir: &Path,
-    deep: bool,
-    progress: &dyn Progress,
-) -> Result<VerifyReport, OpenError> {
+pub fn verify(dir: &Path, deep: bool, progress: &dyn Progress) -> Result<VerifyReport, OpenError> {
     let index = Index::open(dir, LoadMode::Mmap)?;
     let file = index.segment.file();
     progress.begin(Stage::Verify, Some(file.length()), "bytes");

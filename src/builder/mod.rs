@@ -320,7 +320,9 @@ pub enum BuildError {
         element: ElementType,
     },
     /// No direction to compare by.
-    #[error("row {row} is a zero vector, which has no direction to compare by cosine; leave it out")]
+    #[error(
+        "row {row} is a zero vector, which has no direction to compare by cosine; leave it out"
+    )]
     ZeroVector {
         /// Row of the input, from 0.
         row: u64,
@@ -529,7 +531,8 @@ fn make_graph<S: Space>(
     }
     let (rule, probe) = match (params.alpha, params.backfill) {
         (Some(alpha), Some(backfill)) => (PruneRule { alpha, backfill }, Vec::new()),
-        _ => stages.run(Stage::Probe, None, "builds", || probe::probe(items, params, pool, progress))?,
+        _ => stages
+            .run(Stage::Probe, None, "builds", || probe::probe(items, params, pool, progress))?,
     };
     let insert = InsertParams { max_degree: degree, ef_construction: ef, rule, seed: params.seed };
     let order = items.insert_order(params.seed);

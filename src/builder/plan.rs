@@ -6,5 +6,12 @@ use crate::builder::{BuildError, BuildParams, ItemSource};
 #[derive(Clone, Debug)]
 pub struct BuildPlan {}
 /// x
-pub fn plan(_source: &mut dyn ItemSource, _params: &BuildParams) -> Result<BuildPlan, BuildError> { Ok(BuildPlan {}) }
-pub(super) fn placement(_source: &dyn ItemSource, _params: &BuildParams) -> Result<bool, BuildError> { Ok(false) }
+pub fn plan(_source: &mut dyn ItemSource, _params: &BuildParams) -> Result<BuildPlan, BuildError> {
+    Ok(BuildPlan {})
+}
+pub(super) fn placement(
+    _source: &dyn ItemSource,
+    _params: &BuildParams,
+) -> Result<bool, BuildError> {
+    Ok(false)
+}

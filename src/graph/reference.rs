@@ -123,11 +123,7 @@ fn convert<S: Space>(hnsw: &Hnsw<'_, u32, Between<'_, S>>, n: usize, max_degree:
 }
 
 /// Writes as many neighbors as fit, closest first, under the names that `rename` gives them.
-fn fill(
-    list: &mut [NodeId],
-    neighbors: &[Neighbour],
-    rename: impl Fn(NodeId) -> Option<NodeId>,
-) {
+fn fill(list: &mut [NodeId], neighbors: &[Neighbour], rename: impl Fn(NodeId) -> Option<NodeId>) {
     let own = list[0];
     let mut neighbors: Vec<&Neighbour> = neighbors.iter().collect();
     neighbors.sort_by(|a, b| a.distance.total_cmp(&b.distance).then(a.d_id.cmp(&b.d_id)));

@@ -232,17 +232,13 @@ impl Segment {
     ///
     /// # Errors
     /// As [`Segment::column`].
-    pub fn attribute(
-        &self,
-        column: usize,
-        node: NodeId,
-    ) -> Result<AttributeValue<'_>, Corruption> {
+    pub fn attribute(&self, column: usize, node: NodeId) -> Result<AttributeValue<'_>, Corruption> {
         Ok(self.column(column)?.value(node))
     }
 
     /// A section whose length was checked when the segment was opened; empty where it has none.
     fn typed<T: bytemuck::AnyBitPattern>(&self, kind: SectionKind) -> &[T] {
-        bytemuck::cast_slice(self.file.section(kind, 0).unwrap_or_default())
+        self.file.section(kind, 0).map_or(&[], bytemuck::cast_slice)
     }
 }
 

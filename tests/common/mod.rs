@@ -49,7 +49,9 @@ pub fn clustered(n: usize, dim: usize, seed: u64) -> Vec<f32> {
         .flat_map(|_| {
             let centre = random.below(32) * dim;
             let values: Vec<f32> = (0..dim)
-                .map(|i| (centres[centre + i] + random.normal() * 12.0).round().clamp(-100.0, 100.0))
+                .map(|i| {
+                    (centres[centre + i] + random.normal() * 12.0).round().clamp(-100.0, 100.0)
+                })
                 .collect();
             values
         })
