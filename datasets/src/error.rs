@@ -104,7 +104,7 @@ pub enum ReadError {
         /// The file.
         path: PathBuf,
         /// The place.
-        at: Position,
+        at: Box<Position>,
         /// What has to be there.
         expected: String,
         /// What is there.
@@ -127,7 +127,7 @@ impl ReadError {
     ) -> Self {
         Self::Malformed {
             path: path.to_owned(),
-            at,
+            at: Box::new(at),
             expected: expected.into(),
             found: found.into(),
         }

@@ -31,12 +31,7 @@ impl Input {
             return Err(ReadError::unsuitable(path, "a file", "a directory, pipe or device"));
         }
         if metadata.len() == 0 {
-            return Err(ReadError::malformed(
-                path,
-                Position::byte(0),
-                "a header",
-                "an empty file",
-            ));
+            return Err(ReadError::malformed(path, Position::byte(0), "a header", "an empty file"));
         }
         let mut start = Vec::new();
         file.by_ref()
@@ -72,12 +67,7 @@ impl Input {
 
     /// Holds the file's length against its header: `rows` of `row_bytes` from `start` to the
     /// end, no byte more or less.
-    pub(crate) fn check_len(
-        &self,
-        start: u64,
-        rows: u64,
-        row_bytes: u64,
-    ) -> Result<(), ReadError> {
+    pub(crate) fn check_len(&self, start: u64, rows: u64, row_bytes: u64) -> Result<(), ReadError> {
         let end = rows.checked_mul(row_bytes).and_then(|bytes| bytes.checked_add(start));
         if end == Some(self.len) {
             return Ok(());
@@ -142,10 +132,7 @@ impl FlatReader {
         options: &ReadOptions,
     ) -> Result<Self, ReadError> {
         input.check_len(start, shape.rows, shape.row_bytes() as u64)?;
-        input
-            .file
-            .seek(SeekFrom::Start(start))
-            .map_err(ReadError::io("read", &input.path))?;
+        input.file.seek(SeekFrom::Start(start)).map_err(ReadError::io("read", &input.path))?;
         let rows_per_batch = options.rows_per_batch(shape.row_bytes());
         Ok(Self { input, shape, start, rows_per_batch, next_row: 0 })
     }

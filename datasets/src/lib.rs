@@ -9,6 +9,10 @@
 //! | `error` | what goes wrong, with path, place, expected and found |
 //! | `flat` | header-then-rows files: the reader and writer that `npy` and `xbin` share |
 //! | `npy`, `xbin` | their headers |
+//! | `parquet/` | files with columns: vectors, ids, attributes |
+//! | `matrix` | ids and distances of nearest neighbours |
+//! | `relevance` | graded relevance of items to queries |
+//! | `ids` | duplicate ids |
 //! | `output` | a file that appears whole or not at all |
 //!
 //! Vectors are streamed: [`open`] gives a [`VectorReader`], which fills one [`Batch`] after the
@@ -31,8 +35,12 @@
 mod attributes;
 mod error;
 mod flat;
+mod ids;
+mod matrix;
 mod npy;
 mod output;
+mod parquet;
+mod relevance;
 mod spec;
 mod vectors;
 mod xbin;
@@ -44,7 +52,13 @@ pub use attributes::{
     TextColumn, TextListColumn,
 };
 pub use error::{Position, ReadError, WriteError};
-pub use spec::{AttributeColumns, Format, InputSpec, ReadOptions, SpecError};
+pub use ids::{DuplicateId, find_duplicate_id};
+pub use matrix::{
+    DistanceMatrix, IdMatrix, Matrix, read_distances, read_ids, write_distances, write_ids,
+};
+pub use parquet::{TableBatch, TableReader, open_table};
+pub use relevance::{Relevance, read_relevance};
+pub use spec::{AttributeColumns, Format, InputSpec, ReadOptions, SpecError, WriteOptions};
 pub use vectors::{Batch, Element, MAX_DIM, NarrowError, Shape, VectorData};
 
 use flat::Input;
@@ -92,17 +106,18 @@ pub trait VectorWriter: Send {
 }
 
 /// The formats that hold vectors.
-const VECTOR_FORMATS: [Format; 4] = [Format::Npy, Format::Fbin, Format::U8bin, Format::I8bin];
+const VECTOR_FORMATS: [Format; 5] =
+    [Format::Npy, Format::Fbin, Format::U8bin, Format::I8bin, Format::Parquet];
 
 /// Opens a file of vectors, in the format that its extension names.
 ///
 /// # Errors
 /// An unknown extension, a file that is not of that format, or options that do not fit it.
-pub fn open(
-    spec: &InputSpec,
-    options: &ReadOptions,
-) -> Result<Box<dyn VectorReader>, ReadError> {
+pub fn open(spec: &InputSpec, options: &ReadOptions) -> Result<Box<dyn VectorReader>, ReadError> {
     let format = Format::to_read(&spec.path, &VECTOR_FORMATS)?;
+    if format == Format::Parquet {
+        return parquet::open(spec, options);
+    }
     flat::no_columns(spec, options)?;
     let input = Input::open(&spec.path)?;
     Ok(match format.fixed_element() {
@@ -114,20 +129,31 @@ pub fn open(
 /// Creates a file of vectors of `shape`, in the format that the extension of `path` names.
 ///
 /// # Errors
-/// An unknown extension, a shape that the format cannot hold, or what the system refuses.
-pub fn create(path: &Path, shape: Shape) -> Result<Box<dyn VectorWriter>, WriteError> {
+/// An unknown extension, a shape or columns that the format cannot hold, or what the system
+/// refuses.
+pub fn create(
+    path: &Path,
+    shape: Shape,
+    options: &WriteOptions,
+) -> Result<Box<dyn VectorWriter>, WriteError> {
     let format = Format::to_write(path, &VECTOR_FORMATS)?;
-    let dims = 1..=MAX_DIM;
-    if !dims.contains(&shape.dim) {
-        let found = format!("{}", shape.dim);
-        return Err(WriteError::mismatch(path, format!("a dim from 1 to {MAX_DIM}"), found));
+    let mismatch = |expected, found| Err(WriteError::mismatch(path, expected, found));
+    if !(1..=MAX_DIM).contains(&shape.dim) {
+        return mismatch(format!("a dim from 1 to {MAX_DIM}"), shape.dim.to_string());
+    }
+    if format == Format::Parquet {
+        return parquet::create(path, shape, options);
+    }
+    if options.id_column.is_some() || !options.attributes.is_empty() {
+        let extension = format.extension();
+        let expected = format!("vectors alone, which is all that .{extension} holds");
+        return mismatch(expected, "ids or attributes, which would be lost".to_owned());
     }
     match format.fixed_element() {
-        Some(element) if element != shape.element => Err(WriteError::mismatch(
-            path,
-            format!("components of {element}, which is what this format holds"),
-            format!("{}", shape.element),
-        )),
+        Some(element) if element != shape.element => mismatch(
+            format!("components of {element}, which is what .{} holds", format.extension()),
+            shape.element.to_string(),
+        ),
         Some(_) => Ok(Box::new(xbin::create(Output::create(path)?, shape)?)),
         None => Ok(Box::new(npy::create(Output::create(path)?, shape)?)),
     }

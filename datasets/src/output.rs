@@ -42,8 +42,7 @@ impl Output {
 
     pub(crate) fn finish(self) -> Result<(), WriteError> {
         let Self { path, file } = self;
-        let file =
-            file.into_inner().map_err(|e| WriteError::io("write", &path)(e.into_error()))?;
+        let file = file.into_inner().map_err(|e| WriteError::io("write", &path)(e.into_error()))?;
         file.as_file().sync_all().map_err(WriteError::io("flush", &path))?;
         file.persist(&path).map_err(|e| WriteError::io("rename to", &path)(e.error))?;
         Ok(())

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::attributes::AttributeField;
 use crate::error::{ReadError, WriteError};
 use crate::vectors::Element;
 
@@ -192,5 +193,23 @@ impl ReadOptions {
         // Arrow counts the elements of a list column in i32.
         const MOST: usize = 1 << 20;
         (self.batch_bytes / row_bytes.max(1)).clamp(1, MOST)
+    }
+}
+
+/// The columns of a file to be written, for a format that has columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WriteOptions {
+    /// The column of the vectors.
+    pub vector_column: String,
+    /// The column of the item ids; `None` for a file without.
+    pub id_column: Option<String>,
+    /// The attribute columns; every batch brings these, in this order.
+    pub attributes: Vec<AttributeField>,
+}
+
+impl Default for WriteOptions {
+    /// Vectors alone, in column `vector`.
+    fn default() -> Self {
+        Self { vector_column: "vector".to_owned(), id_column: None, attributes: Vec::new() }
     }
 }
