@@ -105,7 +105,7 @@ fn read_judgements(
     let rows_per_batch = ReadOptions::default().rows_per_batch(source.row_bytes(&columns));
     let mut order = columns;
     order.sort_unstable();
-    for batch in source.read(&columns, rows_per_batch, None)? {
+    for batch in source.read(&columns, rows_per_batch)? {
         let batch = batch.map_err(Source::unreadable(path, next_row))?;
         Source::check_batch(path, source.rows, next_row, &batch)?;
         let places = columns.map(|position| Place {

@@ -3,6 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `source` | opening a file: its magic, footer and claims, held against its length |
+//! | `pages` | a look at every page before the library decodes it |
 //! | `layout` | which columns are read as what |
 //! | `decode` | from Arrow arrays to batches, with every check on the values |
 //! | `read` | the readers of vectors and of tables |
@@ -16,6 +17,7 @@
 
 mod decode;
 mod layout;
+mod pages;
 mod read;
 mod source;
 mod write;

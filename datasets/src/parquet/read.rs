@@ -28,7 +28,7 @@ struct Columns {
 impl Columns {
     fn new(source: Source, layout: Layout, rows_per_batch: usize) -> Result<Self, ReadError> {
         let read = layout.columns();
-        let rows = source.read(&read, rows_per_batch, None)?;
+        let rows = source.read(&read, rows_per_batch)?;
         Ok(Self { source, layout, read, rows, next_row: 0 })
     }
 
@@ -122,7 +122,7 @@ fn first_dim(source: &Source, position: usize) -> Result<u32, ReadError> {
         let expected = format!("a vector of 1 to {MAX_DIM} components");
         ReadError::malformed(path, place.clone(), expected, found)
     };
-    let first = source.read(&[position], 1, Some(1))?.next();
+    let first = source.read(&[position], 1)?.next();
     let Some(first) = first.transpose().map_err(Source::unreadable(path, 0))? else {
         return Err(malformed("no rows, and so no dim".to_owned()));
     };

@@ -3,18 +3,19 @@
 
 use std::io::{Seek, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, Fields};
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
-    ParquetRecordBatchReaderBuilder,
 };
+use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 
 use crate::error::{Position, ReadError};
 use crate::flat::Input;
+use crate::parquet::pages::CheckedRowGroups;
 
 /// The magic at both ends of a file.
 const MAGIC: [u8; 4] = *b"PAR1";
@@ -67,24 +68,26 @@ impl Source {
     }
 
     /// Reads the columns at the positions `columns`, each batch of at most `rows` rows, with the
-    /// columns in the order of the file. With `limit` it ends after so many rows.
+    /// columns in the order of the file.
     pub(crate) fn read(
         &self,
         columns: &[usize],
         rows: usize,
-        limit: Option<usize>,
     ) -> Result<ParquetRecordBatchReader, ReadError> {
         let file = self.input.file.try_clone().map_err(ReadError::io("open", self.path()))?;
-        let mut builder =
-            ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
-        let mask = ProjectionMask::roots(builder.parquet_schema(), columns.iter().copied());
-        if let Some(limit) = limit {
-            builder = builder.with_limit(limit);
-        }
-        builder.with_projection(mask).with_batch_size(rows).build().map_err(|e| {
-            let at = Position::row(0);
-            ReadError::malformed(self.path(), at, "readable Parquet columns", e.to_string())
-        })
+        let metadata = self.metadata.metadata().clone();
+        let schema = metadata.file_metadata().schema_descr();
+        let mask = ProjectionMask::roots(schema, columns.iter().copied());
+        let levels = parquet_to_arrow_field_levels(schema, mask, None);
+        let groups = CheckedRowGroups { file: Arc::new(file), metadata: metadata.clone() };
+        levels
+            .and_then(|levels| {
+                ParquetRecordBatchReader::try_new_with_row_groups(&levels, &groups, rows, None)
+            })
+            .map_err(|e| {
+                let at = Position::row(0);
+                ReadError::malformed(self.path(), at, "readable Parquet columns", e.to_string())
+            })
     }
 
     /// The bytes that a row takes in the columns at `columns`, as the footer has them.
@@ -216,7 +219,6 @@ fn check_chunk(
     let len = chunk.compressed_size();
     let inside = start >= MAGIC.len() as i64
         && len >= 0
-        && chunk.data_page_offset() >= start
         && chunk.num_values() >= 0
         && start.checked_add(len).is_some_and(|end| end.unsigned_abs() <= footer);
     if inside {
