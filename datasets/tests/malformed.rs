@@ -1,6 +1,8 @@
 //! Every malformed file is refused, and the message says which file, where, what was expected
 //! and what is there.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::fs;

@@ -4,6 +4,8 @@
 //! 2,000 files a run, `VICINAGE_MUTATIONS` for another number. A failure prints the fixture and
 //! the change, which is all it takes to repeat it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::fs;

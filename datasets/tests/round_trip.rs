@@ -1,5 +1,7 @@
 //! What is written is what is read, for every format and element type and any batching.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{ELEMENTS, Value, append, read, read_with, value};
@@ -41,6 +43,17 @@ fn batches() -> impl Strategy<Value = Vec<Batch>> {
         },
     )
 }
+
+/// An id and one value of each kind of attribute; the pair is an integer and a time.
+type Row = (
+    u64,
+    Option<bool>,
+    (Option<i64>, Option<i64>),
+    Option<f64>,
+    Option<String>,
+    Option<Vec<String>>,
+    Option<Vec<i64>>,
+);
 
 fn extension(format: Format) -> String {
     format!("a.{}", format.extension())
@@ -98,7 +111,7 @@ proptest! {
         split in 0..40_usize,
         batch_bytes in 1..400_usize,
     ) {
-        let batch = |rows: &[(u64, _, (_, _), _, Option<String>, Option<Vec<String>>, Option<Vec<i64>>)]| {
+        let batch = |rows: &[Row]| {
             let mut texts = TextListColumn::default();
             rows.iter().for_each(|row| texts.push(row.5.as_ref().map(|texts| texts.iter().map(String::as_str))));
             let mut numbers = I64ListColumn::default();

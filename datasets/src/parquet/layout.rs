@@ -11,7 +11,7 @@ use crate::vectors::Element;
 /// The columns by their position in the schema.
 pub(crate) struct Layout {
     /// The vectors, if the file is read for them.
-    pub(crate) vector: Option<(usize, Element)>,
+    pub(crate) vector: Option<usize>,
     pub(crate) id: Option<usize>,
     /// One for each of `fields`.
     pub(crate) attributes: Vec<usize>,
@@ -20,14 +20,15 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Columns for vectors, from `column` or the only one that can be it.
+    /// Columns for vectors, and which one has them and of what type: `column`, or the only one
+    /// that can be it.
     pub(crate) fn of_vectors(
         source: &Source,
         column: Option<&str>,
         options: &ReadOptions,
-    ) -> Result<Self, ReadError> {
-        let vector = vector_column(source, column)?;
-        Self::new(source, Some(vector), options)
+    ) -> Result<(Self, usize, Element), ReadError> {
+        let (vector, element) = vector_column(source, column)?;
+        Ok((Self::new(source, Some(vector), options)?, vector, element))
     }
 
     /// Columns without vectors.
@@ -37,11 +38,10 @@ impl Layout {
 
     fn new(
         source: &Source,
-        vector: Option<(usize, Element)>,
+        vector: Option<usize>,
         options: &ReadOptions,
     ) -> Result<Self, ReadError> {
-        let taken = vector.map(|(position, _)| position);
-        let id = id_column(source, options.id_column.as_deref(), taken)?;
+        let id = id_column(source, options.id_column.as_deref(), vector)?;
         let mut layout =
             Self { vector, id, attributes: Vec::new(), fields: Vec::new(), skipped: Vec::new() };
         match &options.attributes {
@@ -53,7 +53,7 @@ impl Layout {
     }
 
     fn take_all(&mut self, source: &Source) {
-        let taken = [self.vector.map(|(position, _)| position), self.id];
+        let taken = [self.vector, self.id];
         for (position, field) in source.fields().iter().enumerate() {
             if taken.contains(&Some(position)) {
                 continue;
@@ -98,7 +98,7 @@ impl Layout {
     /// columns in this order.
     pub(crate) fn columns(&self) -> Vec<usize> {
         let mut columns = self.attributes.clone();
-        columns.extend(self.vector.map(|(position, _)| position));
+        columns.extend(self.vector);
         columns.extend(self.id);
         columns.sort_unstable();
         columns.dedup();

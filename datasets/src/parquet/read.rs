@@ -101,10 +101,7 @@ pub(crate) fn open(
     options: &ReadOptions,
 ) -> Result<Box<dyn VectorReader>, ReadError> {
     let source = Source::open(&spec.path)?;
-    let layout = Layout::of_vectors(&source, spec.column.as_deref(), options)?;
-    let Some((position, element)) = layout.vector else {
-        return Err(ReadError::unsuitable(&spec.path, "a vector column", source.columns()));
-    };
+    let (layout, position, element) = Layout::of_vectors(&source, spec.column.as_deref(), options)?;
     let dim = first_dim(&source, position)?;
     let shape = Shape { rows: source.rows, dim, element };
     let mut others = layout.columns();

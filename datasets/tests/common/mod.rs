@@ -70,13 +70,16 @@ pub fn value(values: &AttributeValues, row: usize) -> Value {
     value.unwrap_or(Value::Null)
 }
 
+/// Attribute columns, each with its name.
+pub type Columns = Vec<(String, Vec<Value>)>;
+
 /// A whole file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Whole {
     pub shape: Shape,
     pub vectors: VectorData,
     pub ids: Vec<u64>,
-    pub attributes: Vec<(String, Vec<Value>)>,
+    pub attributes: Columns,
 }
 
 pub fn read(path: &Path) -> Result<Whole, ReadError> {
@@ -93,12 +96,13 @@ pub fn read_with(spec: &InputSpec, options: &ReadOptions) -> Result<Whole, ReadE
         ids: Vec::new(),
         attributes: columns(reader.as_ref()),
     };
+    let is_f64 = shape.element == Element::F64; // Which may be beyond f32.
     let (mut batch, mut rows) = (Batch::default(), 0);
     while reader.next_batch(&mut batch)? {
         assert_eq!((batch.first_row, batch.dim), (rows, shape.dim as usize));
         assert_eq!(batch.vectors.len(), batch.rows * batch.dim);
         assert!(batch.rows > 0 && (batch.rows == 1 || batch_bytes(&batch) <= options.batch_bytes));
-        assert!(batch.to_f32().is_err() || batch.to_f32().unwrap().len() == batch.vectors.len());
+        assert!(batch.to_f32().is_ok_and(|values| values.len() == batch.vectors.len()) || is_f64);
         append(&mut whole.vectors, &batch.vectors);
         append_ids(&mut whole.ids, batch.ids.as_deref(), batch.rows);
         append_attributes(&mut whole.attributes, &batch.attributes, batch.rows);
@@ -112,7 +116,7 @@ fn batch_bytes(batch: &Batch) -> usize {
     batch.vectors.len() * batch.vectors.element().size()
 }
 
-fn columns(reader: &dyn VectorReader) -> Vec<(String, Vec<Value>)> {
+fn columns(reader: &dyn VectorReader) -> Columns {
     reader.attributes().iter().map(|field| (field.name.clone(), Vec::new())).collect()
 }
 
@@ -141,10 +145,7 @@ pub fn append(to: &mut VectorData, from: &VectorData) {
 }
 
 /// Reads a table whole: its ids, and its attributes.
-pub fn read_table(
-    path: &Path,
-    options: &ReadOptions,
-) -> Result<(Vec<u64>, Vec<(String, Vec<Value>)>), ReadError> {
+pub fn read_table(path: &Path, options: &ReadOptions) -> Result<(Vec<u64>, Columns), ReadError> {
     let mut reader = open_table(path, options)?;
     let fields = reader.attributes();
     let mut attributes: Vec<_> =
@@ -165,7 +166,8 @@ pub fn read_table(
 pub fn assert_says<T>(result: Result<T, ReadError>, path: &Path, parts: &[&str]) {
     let Err(error) = result else { panic!("{} was read", path.display()) };
     let message = error.to_string();
-    for part in [path.to_str().unwrap()].iter().chain(parts) {
+    assert!(message.contains(&path.display().to_string()), "`{message}` does not name the file");
+    for part in parts {
         assert!(message.contains(part), "`{message}` does not say `{part}`");
     }
 }
