@@ -1,8 +1,9 @@
-//! Looks at every page before the library decodes it. parquet 60.1 trusts four things in a page
-//! and panics if they are not so (found by `tests/mutation.rs`): that a page of dictionary keys
-//! comes after a dictionary, that the keys of fixed-length values are within it, that the bytes
-//! of a byte-stream-split page are as many as its values need, and that the packed definition
-//! levels of a flat column are all there. Everything else it checks itself.
+//! Looks at every page before the library decodes it. parquet 60.1 trusts five things in a page
+//! and panics if they are not so (found by mutating files): that a page of dictionary keys comes
+//! after a dictionary, that the keys of fixed-length values are within it, that a page or
+//! dictionary of plain texts has no more of them than it announces and nothing behind, that the
+//! bytes of a byte-stream-split page are as many as its values need, and that the packed
+//! definition levels of a flat column are all there. What else it finds wrong is an error.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -120,9 +121,10 @@ type Checked<T> = std::result::Result<T, &'static str>;
 
 impl CheckedPages {
     fn check(&mut self, page: &Page) -> Checked<()> {
-        if let Page::DictionaryPage { num_values, .. } = page {
+        let is_text = self.column.physical_type() == Type::BYTE_ARRAY;
+        if let Page::DictionaryPage { buf, num_values, .. } = page {
             self.dictionary = Some(*num_values);
-            return Ok(());
+            return if is_text { check_texts(buf, *num_values as usize) } else { Ok(()) };
         }
         let page = self.split(page)?;
         let is_flat = self.column.max_rep_level() == 0 && self.column.max_def_level() == 1;
@@ -137,6 +139,7 @@ impl CheckedPages {
                     check_keys(page.values, page.value_count, size)?;
                 }
             }
+            Encoding::PLAIN if is_text => check_texts(page.values, page.value_count)?,
             Encoding::BYTE_STREAM_SPLIT => {
                 let size = match self.column.physical_type() {
                     Type::INT64 | Type::DOUBLE => 8,
@@ -286,6 +289,16 @@ fn check_levels(mut levels: &[u8], count: usize) -> Checked<()> {
         }
     }
     Ok(())
+}
+
+/// Checks that the bytes are at most `count` texts, each behind its length, and nothing else.
+fn check_texts(mut values: &[u8], count: usize) -> Checked<()> {
+    for _ in 0..count {
+        let Some((len, rest)) = values.split_first_chunk::<4>() else { break };
+        let len = u32::from_le_bytes(*len) as usize;
+        values = rest.get(len..).ok_or("a text that is longer than its page")?;
+    }
+    if values.is_empty() { Ok(()) } else { Err("bytes behind the last text of a page") }
 }
 
 /// Checks that the first `count` keys are within a dictionary of `size` values.
