@@ -180,8 +180,7 @@ fn checksums_find_every_flipped_bit_of_the_pages() {
     }
 }
 
-/// Flips that once made the Parquet library panic are among these: keys beyond a dictionary of
-/// halves, keys without a dictionary, texts behind the last one.
+/// Some of these flips make the Parquet library panic on pages that were not looked at before.
 #[test]
 fn every_flipped_bit_of_small_files_is_survived() {
     let folder = tempfile::tempdir().unwrap();
