@@ -12,5 +12,7 @@ pub mod progress;
 pub mod scan;
 pub mod search;
 pub mod segments;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod types;
 pub mod vectors;

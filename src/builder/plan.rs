@@ -115,10 +115,7 @@ pub fn plan(source: &mut dyn ItemSource, params: &BuildParams) -> Result<BuildPl
 /// Whether the vectors go to disk during a build of `source`, by the memory limit and what is
 /// known before reading. The size of columns is a guess then; the build checks it when it has read
 /// them ([`check_columns`]).
-pub(super) fn placement(
-    source: &dyn ItemSource,
-    params: &BuildParams,
-) -> Result<bool, BuildError> {
+pub(super) fn placement(source: &dyn ItemSource, params: &BuildParams) -> Result<bool, BuildError> {
     let shape = Shape::of(source, params)?;
     let per_item = |(_, kind): &(String, ColumnKind)| match kind {
         ColumnKind::Bool => 1,
@@ -233,8 +230,7 @@ fn stages(
     disk_bytes: u64,
     pool: &rayon::ThreadPool,
 ) -> Result<Vec<(Stage, f64)>, BuildError> {
-    let smaller: Vec<NodeId> =
-        (0..sample.len() as u32).step_by(SMALLER).map(NodeId).collect();
+    let smaller: Vec<NodeId> = (0..sample.len() as u32).step_by(SMALLER).map(NodeId).collect();
     let small = time_build(&sample.sample(&smaller), params, pool)?;
     let large = time_build(sample, params, pool)?;
     // Between linear and what memory that no longer fits the caches makes of n · log n.
