@@ -177,7 +177,7 @@ pub(crate) fn wait_inflight(admin: SocketAddr, count: usize) {
     }
 }
 
-/// The body of a call that keeps one search thread busy for about a second.
+/// The body of a call that keeps one search thread busy for some tenths of a second.
 pub(crate) fn long_call(queries: usize) -> String {
     let query = format!("{{\"item_id\":{}}}", id(1));
     let queries = vec![query; queries].join(",");
@@ -185,7 +185,7 @@ pub(crate) fn long_call(queries: usize) -> String {
 }
 
 /// Enough queries for [`long_call`]; the server must allow as many.
-pub(crate) const LONG: usize = 30_000;
+pub(crate) const LONG: usize = 10_000;
 
 /// [`config`] for one search thread and long calls.
 pub(crate) fn narrow_config(max_concurrent: usize) -> ServerConfig {
