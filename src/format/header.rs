@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use super::reader::OpenError;
+use super::error::OpenError;
 use super::section::{CHECKSUM_BYTES, ENTRY_BYTES};
 use super::{ALIGNMENT, FORMAT_VERSION, HEADER_BYTES, OLDEST_READABLE, checksum};
 use crate::error::Corruption;

@@ -2,6 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `error.rs` | [`OpenError`]: why a segment file cannot be opened |
 //! | `header.rs` | the fixed header: fields, their offsets, its checksum |
 //! | `section.rs` | section kinds, table entries, the rules for where sections lie |
 //! | `layer.rs` | [`FileLayer`]: every change that publishing makes to a file system |
@@ -46,6 +47,7 @@
 //! `open` checks everything but the blocks and the padding, which `verify` reads. Meaning (ids in
 //! range, offsets that rise) is for the owners of the structures to validate.
 
+pub mod error;
 pub mod header;
 pub mod layer;
 pub mod mapping;
@@ -53,10 +55,11 @@ pub mod reader;
 pub mod section;
 pub mod writer;
 
+pub use error::OpenError;
 pub use header::{Geometry, Header};
 pub use layer::{Disk, FileLayer, LayerFile};
 pub use mapping::{LoadMode, Mapping};
-pub use reader::{OpenError, SegmentFile};
+pub use reader::SegmentFile;
 pub use section::{SectionEntry, SectionKind};
 pub use writer::{SectionWriter, SegmentDigest, SegmentWriter};
 

@@ -6,61 +6,12 @@ use std::path::{Path, PathBuf};
 
 use bytemuck::AnyBitPattern;
 
+use super::error::OpenError;
 use super::header::{Geometry, Header};
 use super::mapping::{LoadMode, Mapping};
 use super::section::{ENTRY_BYTES, SectionEntry, SectionKind, check_table};
-use super::{BLOCK_BYTES, FORMAT_VERSION, HEADER_BYTES, OLDEST_READABLE, checksum};
+use super::{BLOCK_BYTES, HEADER_BYTES, checksum};
 use crate::error::{Corruption, FileError};
-
-/// Why a segment file cannot be opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// The system refused.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// The file does not start as a segment file does.
-    #[error(
-        "{} is not a vicinage segment file: it starts with \"{}\"",
-        path.display(),
-        found.escape_ascii()
-    )]
-    NotASegment {
-        /// The file.
-        path: PathBuf,
-        /// Its first bytes.
-        found: [u8; 8],
-    },
-    /// The file needs a newer build.
-    #[error(
-        "{} was written by format {written} and needs a reader of format {oldest_reader}; \
-         this build reads up to {FORMAT_VERSION}: upgrade vicinage to read it",
-        path.display()
-    )]
-    TooNew {
-        /// The file.
-        path: PathBuf,
-        /// The format that it was written in.
-        written: u32,
-        /// The oldest format whose readers understand it.
-        oldest_reader: u32,
-    },
-    /// The file needs an older build.
-    #[error(
-        "{} was written by format {written}; this build reads from {OLDEST_READABLE} to \
-         {FORMAT_VERSION}: rebuild the index",
-        path.display()
-    )]
-    TooOld {
-        /// The file.
-        path: PathBuf,
-        /// The format that it was written in.
-        written: u32,
-    },
-    /// The file is damaged.
-    #[error(transparent)]
-    Corrupt(#[from] Corruption),
-}
 
 /// An open segment file whose header, section table and block checksums hold.
 #[derive(Debug)]
@@ -280,7 +231,7 @@ fn read_table(header: &Header, bytes: &[u8], path: &Path) -> Result<Vec<SectionE
     }
     let rows = &table[..header.section_count as usize * ENTRY_BYTES];
     let entries: Vec<SectionEntry> = bytemuck::cast_slice(rows).to_vec();
-    check_table(header, &entries, path)?;
+    check_table(header.table_offset, header.file_length, &entries, path)?;
     Ok(entries)
 }
 

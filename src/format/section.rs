@@ -11,7 +11,6 @@ use std::path::Path;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::header::Header;
 use super::{ALIGNMENT, BLOCK_BYTES, align_up};
 use crate::error::Corruption;
 
@@ -125,16 +124,18 @@ impl fmt::Display for SectionEntry {
     }
 }
 
-/// Checks that `entries` is a canonical layout for `header`.
+/// Checks that `entries` is a canonical layout for a table at `table_offset` of a file of
+/// `file_length` bytes.
 pub(super) fn check_table(
-    header: &Header,
+    table_offset: u64,
+    file_length: u64,
     entries: &[SectionEntry],
     path: &Path,
 ) -> Result<(), Corruption> {
     let damage = |row: usize, at: usize, expected: String, found: u64| Corruption {
         path: path.to_owned(),
         section: "section table".to_owned(),
-        offset: header.table_offset + (row * ENTRY_BYTES + at) as u64,
+        offset: table_offset + (row * ENTRY_BYTES + at) as u64,
         expected,
         found: found.to_string(),
     };
@@ -151,10 +152,10 @@ pub(super) fn check_table(
             return Err(damage(row, 8, expected, entry.offset));
         }
         // The offset is within the file here: the first is, and each next one was checked below.
-        let room = header.table_offset - entry.offset;
+        let room = table_offset - entry.offset;
         let end = entry.offset.checked_add(entry.length).and_then(align_up);
         next_offset = match end {
-            Some(end) if end <= header.table_offset => end,
+            Some(end) if end <= table_offset => end,
             _ => {
                 let expected = format!("a length of {entry} of at most {room}");
                 return Err(damage(row, 16, expected, entry.length));
@@ -168,11 +169,11 @@ pub(super) fn check_table(
     }
 
     let rows = entries.len();
-    if next_offset != header.table_offset {
-        let expected = format!("sections up to the table at {}", header.table_offset);
+    if next_offset != table_offset {
+        let expected = format!("sections up to the table at {table_offset}");
         return Err(damage(rows, 0, expected, next_offset));
     }
-    let checksums = header.file_length - header.table_offset - (rows * ENTRY_BYTES) as u64;
+    let checksums = file_length - table_offset - (rows * ENTRY_BYTES) as u64;
     if next_block != checksums / CHECKSUM_BYTES as u64 {
         let expected = format!("{next_block} block checksums");
         return Err(damage(rows, 0, expected, checksums / CHECKSUM_BYTES as u64));

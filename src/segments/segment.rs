@@ -121,7 +121,9 @@ impl Segment {
         let levels = read_levels(&file, n)?;
         let row_bytes = dim * geometry.element.bytes();
         file.section_as::<u8>(SectionKind::Vectors, 0, n.saturating_mul(row_bytes))?;
-        if geometry.metric == Metric::Cosine {
+        // Also where the metric needs none: `target` hands out what is there.
+        let scales = file.section(SectionKind::VectorScales, 0).is_some();
+        if scales || geometry.metric == Metric::Cosine {
             file.section_as::<f32>(SectionKind::VectorScales, 0, n)?;
         }
         file.section_as::<ItemId>(SectionKind::ItemIds, 0, n)?;

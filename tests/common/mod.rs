@@ -1,6 +1,11 @@
 //! What the tests share: items in memory, generated from a seed, and indexes built from them.
 #![allow(dead_code, unreachable_pub)] // each test binary uses a part
 
+pub mod allocator;
+pub mod crash;
+pub mod everything;
+
+use std::fs;
 use std::path::Path;
 
 use vicinage::builder::{
@@ -8,6 +13,7 @@ use vicinage::builder::{
 };
 use vicinage::index::{ColumnKind, Index, LoadMode};
 use vicinage::progress::Silent;
+use vicinage::segments::manifest::MANIFEST_NAME;
 use vicinage::types::{ElementType, ItemId, Metric};
 use vicinage::vectors::VectorBlock;
 
@@ -16,6 +22,12 @@ use vicinage::vectors::VectorBlock;
 pub struct Random(pub u64);
 
 impl Random {
+    /// Seeded by the variable `SEED`, else by 1; the seed comes along for messages.
+    pub fn seeded() -> (Random, u64) {
+        let seed = std::env::var("SEED").map_or(1, |text| text.parse().unwrap());
+        (Random(seed), seed)
+    }
+
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut x = self.0;
@@ -162,4 +174,13 @@ pub fn build_quick(dir: &Path, mut source: MemorySource, params: &BuildParams) -
 
 pub fn open(dir: &Path) -> Index {
     Index::open(dir, LoadMode::Mmap).unwrap()
+}
+
+/// Nothing but generations, the manifest and the lock file.
+pub fn assert_clean(index: &Path) {
+    for entry in fs::read_dir(index).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let expected = name == MANIFEST_NAME || name == ".lock" || name.parse::<u64>().is_ok();
+        assert!(expected, "{name} was left behind");
+    }
 }
