@@ -37,8 +37,7 @@ const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../datasets/onet-jobs")
 /// Candidate list of the approximate searches.
 const EF: usize = 200;
 
-/// Members that are shown here, and members that the page offers.
-const SHOWN: usize = 3;
+/// Members that the page offers.
 const OFFERED: usize = 60;
 
 /// Jobs shown for each member.
@@ -113,7 +112,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
     let members = read_members(&args.data.join("test.parquet"), queries.rows())?;
     let (figures, found) = measure(&index, &queries, &relevance, &report)?;
     print(&figures)?;
-    let shown = choose(queries.rows(), SHOWN);
+    let shown = quartiles(&found, &relevance);
     print(&show_members(&index, &queries, &relevance, &members, &found, &shown)?)?;
     report.interrupt().check()?;
     if args.no_serve {
@@ -252,8 +251,16 @@ fn measure(
     Ok((text, found))
 }
 
-/// `count` of `0..rows`, evenly spread: by place and not by how well they are served, so that the
-/// examples flatter nobody.
+/// The members at the upper quartile, the median and the lower quartile of precision@10, ties by
+/// place: examples that flatter nobody and are typical all the same.
+fn quartiles(found: &Answers, relevance: &Relevance) -> [usize; 3] {
+    let precision = |at: usize| metrics::precision(found.ids(at, 10), relevance.judged(at), 10);
+    let mut members: Vec<usize> = (0..relevance.queries()).collect();
+    members.sort_by(|a, b| precision(*b).total_cmp(&precision(*a)).then(a.cmp(b)));
+    [1, 2, 3].map(|quarter| members[quarter * members.len() / 4])
+}
+
+/// `count` of `0..rows`, evenly spread.
 fn choose(rows: usize, count: usize) -> Vec<usize> {
     let count = count.min(rows);
     (0..count).map(|at| at * rows / count).collect()
@@ -266,13 +273,14 @@ fn show_members(
     relevance: &Relevance,
     members: &[Member],
     found: &Answers,
-    shown: &[usize],
+    shown: &[usize; 3],
 ) -> Result<String, Failure> {
     let (mut scratch, mut hits) = (Scratch::default(), Vec::new());
     let params = SearchParams { ef: Some(EF), ..SearchParams::top(TOP) };
     let title = index.attribute("title");
     let mut text = String::new();
-    for &at in shown {
+    let places = ["upper quartile", "median", "lower quartile"];
+    for (&at, place) in shown.iter().zip(places) {
         let member = &members[at];
         heading(&mut text, &format!("Member {at}: {}", member.occupation));
         for task in &member.tasks {
@@ -293,9 +301,11 @@ fn show_members(
             table.row([hit.item_id.to_string(), score(hit.score), title, relevance.to_owned()]);
         }
         table.write(&mut text);
-        // Beside the mean above, it says whether this member is a typical one.
         let precision = metrics::precision(found.ids(at, 10), relevance.judged(at), 10);
-        text += &format!("{DIM}  precision@10 of this member {}{DIM:#}\n", units::share(precision));
+        text += &format!(
+            "{DIM}  precision@10 {}, the {place} of all test members{DIM:#}\n",
+            units::share(precision)
+        );
     }
     Ok(text)
 }
