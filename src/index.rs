@@ -20,6 +20,7 @@ use serde::Serialize;
 
 use crate::error::Corruption;
 use crate::filters::columns::ColumnSchema;
+use crate::format::{SectionEntry, SectionKind};
 use crate::progress::{Progress, Stage};
 use crate::search;
 use crate::segments::publish::{CurrentError, read_current};
@@ -169,7 +170,7 @@ impl Index {
         };
         let attributes = (0..).zip(segment.columns()).map(|(index, schema)| AttributeInfo {
             schema: schema.clone(),
-            bytes: section_bytes(crate::format::SectionKind::Column, index),
+            bytes: section_bytes(SectionKind::Column, index),
         });
         let info = IndexInfo {
             path: dir.to_owned(),
@@ -258,6 +259,15 @@ impl Index {
         self.segment.attribute(column, node)
     }
 
+    fn section_name(&self, entry: &SectionEntry) -> String {
+        let column = || self.segment.columns().get(entry.index as usize);
+        match (entry.kind(), column()) {
+            (Some(SectionKind::Column), Some(column)) => format!("column {}", column.name),
+            (Some(kind), _) => kind.name().to_owned(),
+            (None, _) => format!("unknown kind {}", entry.code),
+        }
+    }
+
     /// Looks at every list of the base layer.
     pub fn inspect(&self) -> Inspection {
         let graph = self.segment.graph();
@@ -266,7 +276,7 @@ impl Index {
             degrees[graph.neighbors(node).len()] += 1;
         }
         let sections = self.segment.file().sections().iter().map(|entry| SectionInfo {
-            name: entry.to_string(),
+            name: self.section_name(entry),
             offset: entry.offset,
             bytes: entry.length,
         });
@@ -305,8 +315,6 @@ pub fn verify(dir: &Path, deep: bool, progress: &dyn Progress) -> Result<VerifyR
 }
 
 fn check_meaning(segment: &Segment) -> Vec<Corruption> {
-    use crate::format::SectionKind;
-
     let (file, ids) = (segment.file(), segment.item_ids());
     let mut damage = Vec::new();
     for (at, pair) in segment.lookup().windows(2).enumerate() {

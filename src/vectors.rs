@@ -128,6 +128,15 @@ impl VectorBlock {
         }
     }
 
+    /// Some rows of `dim` components, in the order asked for.
+    pub fn pick(&self, dim: usize, rows: impl Iterator<Item = usize>) -> Self {
+        let mut picked = Self::with_capacity(self.element(), 0);
+        each_block!(self, values => {
+            rows.for_each(|row| picked.extend_from_row(&values[row * dim..][..dim]));
+        });
+        picked
+    }
+
     /// Appends one row.
     pub fn extend_from_row<E: Element>(&mut self, row: &[E]) {
         each_block!(self, values => {

@@ -1,2 +1,118 @@
-//! The command line of vicinage.
-fn main() {}
+//! The command line `index-tools`: builds, looks at, checks and measures indexes.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `plan`, `build`, `inspect`, `verify`, `truth`, `query`, `eval`, `demo`, `completions` | the verbs |
+//! | `args` | arguments that several verbs share |
+//! | `input`, `sidecar` | from data files to the items of a build |
+//! | `queries` | query vectors |
+//! | `measure` | asking many queries; recall, usefulness, speed |
+//! | `shortlist` | answers with attributes, as a table |
+//! | `progress`, `interrupt` | bars or JSON lines; Ctrl-C |
+//! | `text`, `units` | tables, fields, numbers with units |
+//! | `exit` | errors: exit code and message |
+//!
+//! Results go to standard output, progress and errors to standard error.
+
+mod args;
+mod build;
+mod completions;
+mod demo;
+mod eval;
+mod exit;
+mod input;
+mod inspect;
+mod interrupt;
+mod measure;
+mod plan;
+mod progress;
+mod queries;
+mod query;
+mod shortlist;
+mod sidecar;
+mod text;
+mod truth;
+mod units;
+mod verify;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use exit::Failure;
+use progress::ProgressMode;
+
+/// Builds, inspects, checks and measures vicinage indexes.
+#[derive(Parser)]
+#[command(version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(after_help = concat!(
+    "Examples:\n",
+    "  index-tools demo\n",
+    "      build a real index of 42,877 job titles and try it in the browser\n",
+    "  index-tools build --input items.parquet --metric ip --out jobs\n",
+    "  index-tools eval jobs --queries users.npy --k 10,100\n",
+    "  vicinage serve --index jobs\n\n",
+    "Exit codes: 0 done, 1 internal, 2 usage, 65 bad data, 69 unavailable, 74 input or output,\n",
+    "76 corrupt index, 130 interrupted.",
+))]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Plan(Box<plan::PlanArgs>),
+    Build(Box<build::BuildCommand>),
+    Inspect(inspect::InspectArgs),
+    Verify(verify::VerifyArgs),
+    Truth(truth::TruthArgs),
+    Query(query::QueryArgs),
+    Eval(eval::EvalArgs),
+    Demo(demo::DemoArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+impl Verb {
+    fn run(&self) -> Result<(), Failure> {
+        match self {
+            Verb::Plan(args) => plan::run(args),
+            Verb::Build(args) => build::run(args),
+            Verb::Inspect(args) => inspect::run(args),
+            Verb::Verify(args) => verify::run(args),
+            Verb::Truth(args) => truth::run(args),
+            Verb::Query(args) => query::run(args),
+            Verb::Eval(args) => eval::run(args),
+            Verb::Demo(args) => demo::run(args),
+            Verb::Completions(args) => completions::run(args),
+        }
+    }
+
+    /// Whether every line on standard error is to be JSON.
+    fn errors_as_json(&self) -> bool {
+        let progress = match self {
+            Verb::Build(args) => args.progress.progress,
+            Verb::Verify(args) => args.progress.progress,
+            Verb::Truth(args) => args.progress.progress,
+            Verb::Eval(args) => args.progress.progress,
+            Verb::Demo(args) => args.progress.progress,
+            Verb::Plan(_) | Verb::Inspect(_) | Verb::Query(_) | Verb::Completions(_) => {
+                return false;
+            }
+        };
+        progress == ProgressMode::Json
+    }
+}
+
+fn main() -> ExitCode {
+    let verb = Cli::parse().verb;
+    let Err(failure) = verb.run() else { return ExitCode::SUCCESS };
+    let text = match verb.errors_as_json() {
+        true => failure.render_json(),
+        false => failure.render(),
+    };
+    // The exit code still tells, should standard error be closed.
+    let _ = anstream::stderr().write_all(text.as_bytes());
+    ExitCode::from(failure.exit() as u8)
+}

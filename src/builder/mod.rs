@@ -42,7 +42,7 @@ use crate::with_element;
 
 use items::Items;
 
-pub use plan::{BuildPlan, plan};
+pub use plan::{BuildPlan, Part, plan};
 
 /// Name of the segment file within a generation.
 const SEGMENT_NAME: &str = "base.vcg";
@@ -424,6 +424,7 @@ pub fn build_through(
     let mut items = stages.run(Stage::Read, Some(source.rows()), "items", || {
         Items::read(source, params, layer, spool.as_deref(), progress)
     })?;
+    plan::check_columns(source, params, &items)?;
     let built = with_element!(items.element(), E => {
         let space = items.space::<E>();
         make_graph(&space, &items, params, &pool, &mut stages)
@@ -463,6 +464,8 @@ pub fn build_through(
         Ok::<_, BuildError>(write_segment(layer, &path, &parts, &mut |n| progress.advance(n))?)
     })?;
     items.remove_spool(layer)?;
+    // The new file is mapped whole to be verified; what it was made from would double the memory.
+    drop((items, built, stored));
     stages.run(Stage::Verify, Some(digest.length), "bytes", || verify(&path, progress))?;
     if progress.cancelled() {
         return Err(BuildError::Cancelled);

@@ -1,17 +1,373 @@
-//! What a build will need, before it starts.
+//! What a build will need, before it starts: memory and disk from the sizes of what is held and
+//! written, time from small builds of a sample.
 
-use crate::builder::{BuildError, BuildParams, ItemSource};
+use std::fs::File;
+use std::io::Write;
+use std::time::Instant;
 
-/// x
-#[derive(Clone, Debug)]
-pub struct BuildPlan {}
-/// x
-pub fn plan(_source: &mut dyn ItemSource, _params: &BuildParams) -> Result<BuildPlan, BuildError> {
-    Ok(BuildPlan {})
+use serde::Serialize;
+
+use crate::builder::items::Items;
+use crate::builder::probe::{DEFAULT_RULE, probe_builds, sample_size};
+use crate::builder::self_check::QUERIES;
+use crate::builder::{
+    BuildError, BuildParams, BuilderKind, ItemBatch, ItemSource, SourceError, check_rows,
+    thread_pool,
+};
+use crate::filters::columns::{ColumnBuilder, ColumnKind, ColumnSchema};
+use crate::format::{ALIGNMENT, Disk, HEADER_BYTES};
+use crate::graph::insert::{InsertParams, SLACK, insert_all};
+use crate::graph::prune::PruneRule;
+use crate::graph::reference;
+use crate::progress::{Silent, Stage};
+use crate::scan::{Queries, TopK, query_scales, scan_many};
+use crate::types::{ElementType, Metric, NodeId};
+use crate::with_element;
+
+/// Items built to see how long items take.
+const SAMPLE: usize = 20_000;
+
+/// The smaller build has one in this many of them; how time grows from it to the sample says how
+/// it goes on.
+const SMALLER: usize = 4;
+
+/// Bytes written to see how fast the disk takes them.
+const DISK_PROBE_BYTES: usize = 32 << 20;
+
+/// What the program itself takes: code, stacks, allocator.
+const PROGRAM_BYTES: u64 = 16 << 20;
+
+/// What `index-tools plan` says.
+#[derive(Clone, Debug, Serialize)]
+pub struct BuildPlan {
+    /// Number of items.
+    pub n: u64,
+    /// Components per vector.
+    pub dim: usize,
+    /// Type that vectors are stored in.
+    pub element: ElementType,
+    /// Whether `memory_limit` keeps the vectors on disk during the build.
+    pub vectors_on_disk: bool,
+    /// Memory at the peak, the sum of `memory`.
+    pub peak_memory_bytes: u64,
+    /// What makes up the peak.
+    pub memory: Vec<Part>,
+    /// Size of the new generation.
+    pub disk_bytes: u64,
+    /// Disk taken during the build beside that.
+    pub temporary_disk_bytes: u64,
+    /// The sum of `stages`.
+    pub seconds: f64,
+    /// Seconds per stage.
+    pub stages: Vec<(Stage, f64)>,
 }
-pub(super) fn placement(
-    _source: &dyn ItemSource,
-    _params: &BuildParams,
-) -> Result<bool, BuildError> {
-    Ok(false)
+
+/// Something that takes memory.
+#[derive(Clone, Debug, Serialize)]
+pub struct Part {
+    /// What.
+    pub name: &'static str,
+    /// How much.
+    pub bytes: u64,
+}
+
+/// Plans a build of everything in `source`, which is read to its end: attributes are kept, since
+/// their size cannot be known otherwise, and of the vectors a sample, which is built.
+///
+/// Cost: reading the input, and building 20,000 items.
+///
+/// # Errors
+/// Those that the build would meet while reading, or [`BuildError::MemoryLimit`].
+pub fn plan(source: &mut dyn ItemSource, params: &BuildParams) -> Result<BuildPlan, BuildError> {
+    params.check()?;
+    let n = check_rows(source.rows())?;
+    let pool = thread_pool(params.threads)?;
+    let shape = Shape::of(source, params)?;
+
+    let start = Instant::now();
+    let (sample, columns) = Sampled::read(source, params, n.div_ceil(SAMPLE))?;
+    let read = start.elapsed().as_secs_f64();
+    let column_memory = columns.iter().map(|column| column.bytes() as u64).sum();
+    let mut column_sections = Vec::with_capacity(columns.len());
+    for column in columns {
+        let order: Vec<u32> = (0..column.rows() as u32).collect();
+        column_sections.push(column.finish(&order)?.len() as u64);
+    }
+
+    let vectors_on_disk = shape.place(params, column_memory)?;
+    let memory = shape.memory(vectors_on_disk, column_memory);
+    let disk_bytes = shape.file_bytes(&column_sections);
+    let stages = stages(&shape, params, &sample, read, disk_bytes, &pool)?;
+    Ok(BuildPlan {
+        n: n as u64,
+        dim: shape.dim,
+        element: shape.element,
+        vectors_on_disk,
+        peak_memory_bytes: memory.iter().map(|part| part.bytes).sum(),
+        memory,
+        disk_bytes,
+        temporary_disk_bytes: if vectors_on_disk { shape.vector_bytes() } else { 0 },
+        seconds: stages.iter().map(|(_, seconds)| seconds).sum(),
+        stages,
+    })
+}
+
+/// Whether the vectors go to disk during a build of `source`, by the memory limit and what is
+/// known before reading. The size of columns is a guess then; the build checks it when it has read
+/// them ([`check_columns`]).
+pub(super) fn placement(source: &dyn ItemSource, params: &BuildParams) -> Result<bool, BuildError> {
+    let shape = Shape::of(source, params)?;
+    let per_item = |(_, kind): &(String, ColumnKind)| match kind {
+        ColumnKind::Bool => 1,
+        ColumnKind::I64 | ColumnKind::F64 | ColumnKind::Timestamp => 8,
+        ColumnKind::Category => 16,
+        ColumnKind::Tags => 32,
+    };
+    let columns: u64 = source.attributes().iter().map(per_item).sum();
+    shape.place(params, columns * shape.n as u64)
+}
+
+/// Holds the columns that were read against the memory limit.
+pub(super) fn check_columns(
+    source: &dyn ItemSource,
+    params: &BuildParams,
+    items: &Items,
+) -> Result<(), BuildError> {
+    Shape::of(source, params)?.place(params, items.column_bytes() as u64).map(|_| ())
+}
+
+/// The sizes that everything follows from.
+struct Shape {
+    n: usize,
+    dim: usize,
+    element: ElementType,
+    metric: Metric,
+    builder: BuilderKind,
+    max_degree: usize,
+    threads: usize,
+}
+
+impl Shape {
+    fn of(source: &dyn ItemSource, params: &BuildParams) -> Result<Self, BuildError> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self {
+            n: check_rows(source.rows())?,
+            dim: source.dim(),
+            element: params.element.unwrap_or(source.element()),
+            metric: params.metric,
+            builder: params.builder,
+            max_degree: params.max_degree,
+            threads: if params.threads == 0 { cores } else { params.threads },
+        })
+    }
+
+    fn vector_bytes(&self) -> u64 {
+        (self.n * self.dim * self.element.bytes()) as u64
+    }
+
+    /// Words of the levels section: each layer has `1 / degree` of the nodes of the one below.
+    fn level_bytes(&self) -> u64 {
+        let degree = self.max_degree as f64 / 2.0;
+        (self.n as f64 / (degree - 1.0) * (2.0 + degree) * 4.0) as u64
+    }
+
+    fn memory(&self, vectors_on_disk: bool, column_bytes: u64) -> Vec<Part> {
+        let n = self.n as u64;
+        let graph = match self.builder {
+            BuilderKind::Hnsw => (self.max_degree as f64 * SLACK) as u64 * 4 * n,
+            // An edge of the crate is a counted reference with a distance, on both layers' tables.
+            BuilderKind::HnswRs => (self.max_degree as u64 * 40 + 700) * n,
+        };
+        let norms = if self.metric == Metric::L2 { 0 } else { 4 * n };
+        let visited = self.threads as u64 * (n / 8 + n / 16);
+        let part = |name, bytes| Part { name, bytes };
+        let mut parts = vec![
+            part("graph while it grows", graph),
+            part("upper layers", self.level_bytes()),
+            part("item ids, order and norms", 12 * n + norms),
+            part("attributes", column_bytes),
+            part("searches of inserts", visited),
+            part("the program", PROGRAM_BYTES),
+        ];
+        if !vectors_on_disk {
+            parts.insert(0, part("vectors", self.vector_bytes()));
+        }
+        parts
+    }
+
+    /// Whether vectors must stay on disk to keep the limit.
+    fn place(&self, params: &BuildParams, column_bytes: u64) -> Result<bool, BuildError> {
+        let Some(limit) = params.memory_limit else { return Ok(false) };
+        let total = |on_disk| -> u64 {
+            self.memory(on_disk, column_bytes).iter().map(|part| part.bytes).sum()
+        };
+        if total(false) <= limit {
+            return Ok(false);
+        }
+        let needed = total(true);
+        if needed <= limit { Ok(true) } else { Err(BuildError::MemoryLimit { needed, limit }) }
+    }
+
+    fn file_bytes(&self, column_sections: &[u64]) -> u64 {
+        let n = self.n as u64;
+        let scales = if self.metric == Metric::Cosine { 4 * n } else { 0 };
+        // The meta section is less than one alignment unit.
+        let meta = ALIGNMENT;
+        let graph = self.max_degree as u64 * 4 * n;
+        let fixed = [meta, self.level_bytes(), graph, scales, 8 * n, 4 * n, self.vector_bytes()];
+        let sections = fixed.iter().chain(column_sections);
+        let bytes: u64 = sections.map(|section| section.next_multiple_of(ALIGNMENT)).sum();
+        HEADER_BYTES as u64 + bytes
+    }
+}
+
+/// Seconds per stage, from measurements on the sample.
+fn stages(
+    shape: &Shape,
+    params: &BuildParams,
+    sample: &Items,
+    read: f64,
+    disk_bytes: u64,
+    pool: &rayon::ThreadPool,
+) -> Result<Vec<(Stage, f64)>, BuildError> {
+    let smaller: Vec<NodeId> = (0..sample.len() as u32).step_by(SMALLER).map(NodeId).collect();
+    let small = time_build(&sample.sample(&smaller), params, pool)?;
+    let large = time_build(sample, params, pool)?;
+    // Between linear and what memory that no longer fits the caches makes of n · log n.
+    let growth = ((large / small).ln() / (SMALLER as f64).ln()).clamp(1.0, 1.3);
+    let seconds = |n: usize| large * (n as f64 / sample.len() as f64).powf(growth);
+
+    let probes = match (params.builder, params.alpha, params.backfill) {
+        (BuilderKind::HnswRs, ..) | (_, Some(_), Some(_)) => 0.0,
+        _ => probe_builds(shape.n, shape.metric) as f64 * seconds(sample_size(shape.n)),
+    };
+    let distance = time_scan(sample) / pool.current_num_threads() as f64;
+    let write = disk_bytes as f64 / disk_rate();
+    Ok(vec![
+        (Stage::Read, read),
+        (Stage::Probe, probes),
+        (Stage::Graph, seconds(shape.n)),
+        (Stage::SelfCheck, distance * (QUERIES * shape.n) as f64),
+        (Stage::Write, write),
+        (Stage::Verify, disk_bytes as f64 / 5e9),
+    ])
+}
+
+fn time_build(
+    items: &Items,
+    params: &BuildParams,
+    pool: &rayon::ThreadPool,
+) -> Result<f64, BuildError> {
+    let rule = PruneRule {
+        alpha: params.alpha.unwrap_or(DEFAULT_RULE.alpha),
+        backfill: params.backfill.unwrap_or(DEFAULT_RULE.backfill),
+    };
+    let (max_degree, ef_construction) = (params.max_degree, params.ef_construction);
+    let insert = InsertParams { max_degree, ef_construction, rule, seed: params.seed };
+    let order = items.insert_order(params.seed);
+    let start = Instant::now();
+    with_element!(items.element(), E => {
+        let space = items.space::<E>();
+        match params.builder {
+            BuilderKind::Hnsw => insert_all(&space, &order, &insert, pool, &Silent),
+            BuilderKind::HnswRs => {
+                reference::insert_all(&space, max_degree, ef_construction, pool, &Silent)
+            }
+        }
+    })?;
+    Ok(start.elapsed().as_secs_f64())
+}
+
+/// Seconds per distance of the blocked scan on one thread.
+fn time_scan(sample: &Items) -> f64 {
+    let (vectors, dim) = (sample.vectors(), sample.dim());
+    let mut queries = Vec::with_capacity(QUERIES * dim);
+    let mut row = Vec::new();
+    for node in (0..sample.len().min(QUERIES) as u32).map(NodeId) {
+        vectors.widen(node, &mut row);
+        queries.extend_from_slice(&row);
+    }
+    let scales = query_scales(sample.metric(), &queries, dim);
+    let mut tops = vec![TopK::new(10); scales.len()];
+    let start = Instant::now();
+    let queries = Queries { components: &queries, scales: &scales };
+    scan_many(vectors, sample.metric(), sample.scales(), queries, 0, &mut tops);
+    start.elapsed().as_secs_f64() / (scales.len() * sample.len()) as f64
+}
+
+/// Bytes per second that reach the disk under the temporary directory. Where it cannot be
+/// measured: 200 MB/s.
+fn disk_rate() -> f64 {
+    let measure = || -> std::io::Result<f64> {
+        let mut file = tempfile()?;
+        let start = Instant::now();
+        file.write_all(&vec![0x5a; DISK_PROBE_BYTES])?;
+        file.sync_all()?;
+        Ok(DISK_PROBE_BYTES as f64 / start.elapsed().as_secs_f64())
+    };
+    measure().unwrap_or(2e8)
+}
+
+/// A file without a name in the temporary directory.
+fn tempfile() -> std::io::Result<File> {
+    let path = std::env::temp_dir().join(format!("vicinage-plan-{}", std::process::id()));
+    let file = File::create_new(&path)?;
+    std::fs::remove_file(&path)?;
+    Ok(file)
+}
+
+/// Passes on every `stride`th vector, and keeps the attributes of all items.
+struct Sampled<'a> {
+    inner: &'a mut dyn ItemSource,
+    stride: usize,
+    row: usize,
+    columns: Vec<ColumnBuilder>,
+}
+
+impl<'a> Sampled<'a> {
+    fn read(
+        inner: &'a mut dyn ItemSource,
+        params: &BuildParams,
+        stride: usize,
+    ) -> Result<(Items, Vec<ColumnBuilder>), BuildError> {
+        let schema = |(name, kind)| ColumnSchema { name, kind, nullable: true };
+        let columns = inner.attributes().into_iter().map(schema).map(ColumnBuilder::new);
+        let columns = columns.collect();
+        let mut sampled = Self { inner, stride, row: 0, columns };
+        let items = Items::read(&mut sampled, params, &Disk, None, &Silent)?;
+        Ok((items, sampled.columns))
+    }
+}
+
+impl ItemSource for Sampled<'_> {
+    fn dim(&self) -> usize {
+        self.inner.dim()
+    }
+
+    fn rows(&self) -> u64 {
+        self.inner.rows().div_ceil(self.stride as u64)
+    }
+
+    fn element(&self) -> ElementType {
+        self.inner.element()
+    }
+
+    fn attributes(&self) -> Vec<(String, ColumnKind)> {
+        Vec::new()
+    }
+
+    fn next_batch(&mut self) -> Result<Option<ItemBatch>, SourceError> {
+        let Some(batch) = self.inner.next_batch()? else { return Ok(None) };
+        let rows = batch.vectors.len() / self.dim();
+        for (column, values) in self.columns.iter_mut().zip(&batch.attributes) {
+            for row in 0..rows {
+                column.push(&values.value(row))?;
+            }
+        }
+        let first = self.row.next_multiple_of(self.stride) - self.row;
+        self.row += rows;
+        let picked = (first..rows).step_by(self.stride);
+        let vectors = batch.vectors.pick(self.inner.dim(), picked);
+        Ok(Some(ItemBatch { vectors, ids: None, attributes: Vec::new() }))
+    }
 }

@@ -41,7 +41,7 @@ const K: usize = 10;
 const EFS: [usize; 9] = [12, 16, 24, 32, 48, 64, 96, 160, 256];
 
 /// What is used where the input is too small to probe, or nothing reaches the recall.
-const DEFAULT_RULE: PruneRule = PruneRule { alpha: 1.1, backfill: true };
+pub(super) const DEFAULT_RULE: PruneRule = PruneRule { alpha: 1.1, backfill: true };
 
 /// The rules tried. For inner product, whose augmented space is strongly stretched, larger slack
 /// without backfill can win by far.
@@ -51,6 +51,16 @@ fn candidates(metric: Metric) -> Vec<PruneRule> {
         Metric::Ip => &[(1.1, true), (1.2, false), (1.4, false)],
     };
     rules.iter().map(|&(alpha, backfill)| PruneRule { alpha, backfill }).collect()
+}
+
+/// How many items are sampled of `n`.
+pub(super) fn sample_size(n: usize) -> usize {
+    (n / SAMPLE_SHARE).clamp(SAMPLE_MIN, SAMPLE_MAX)
+}
+
+/// How many small builds the probe makes for `n` items.
+pub(super) fn probe_builds(n: usize, metric: Metric) -> usize {
+    if n < sample_size(n) + QUERIES { 0 } else { candidates(metric).len() }
 }
 
 /// The rule to build with, and what each candidate took.
@@ -70,8 +80,8 @@ pub(super) fn probe(
     };
     let mut rules = candidates(params.metric);
     rules.retain(given);
-    let size = (items.len() / SAMPLE_SHARE).clamp(SAMPLE_MIN, SAMPLE_MAX);
-    if items.len() < size + QUERIES || rules.len() < 2 {
+    let size = sample_size(items.len());
+    if probe_builds(items.len(), params.metric) == 0 || rules.len() < 2 {
         return Ok((fallback, Vec::new()));
     }
 

@@ -12,7 +12,7 @@ use crate::segments::meta::SelfCheck;
 use crate::types::{Neighbor, NodeId};
 
 /// Queries asked: the standard error of a recall of 0.95 at k = 10 is then below 0.005.
-const QUERIES: usize = 256;
+pub(super) const QUERIES: usize = 256;
 
 /// Results per query.
 const K: usize = 10;

@@ -1,0 +1,346 @@
+//! Looks at every page before the library decodes it. parquet 60.1 trusts five things in a page
+//! and panics if they are not so (found by mutating files): that a page of dictionary keys comes
+//! after a dictionary, that the keys of fixed-length values are within it, that a page or
+//! dictionary of plain texts has no more of them than it announces and nothing behind, that the
+//! bytes of a byte-stream-split page are as many as its values need, and that the packed
+//! definition levels of a flat column are all there. What else it finds wrong is an error.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use parquet::arrow::arrow_reader::RowGroups;
+use parquet::basic::{Encoding, Type};
+use parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
+use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+use parquet::file::serialized_reader::SerializedPageReader;
+use parquet::schema::types::ColumnDescPtr;
+
+/// All row groups of a file.
+pub(super) struct CheckedRowGroups {
+    pub(super) file: Arc<File>,
+    pub(super) metadata: Arc<ParquetMetaData>,
+}
+
+impl RowGroups for CheckedRowGroups {
+    fn num_rows(&self) -> usize {
+        self.row_groups().map(|group| group.num_rows().max(0) as usize).sum()
+    }
+
+    fn column_chunks(&self, column: usize) -> Result<Box<dyn PageIterator>> {
+        let (file, metadata) = (self.file.clone(), self.metadata.clone());
+        Ok(Box::new(Chunks { file, metadata, column, group: 0 }))
+    }
+
+    fn row_groups(&self) -> Box<dyn Iterator<Item = &RowGroupMetaData> + '_> {
+        Box::new(self.metadata.row_groups().iter())
+    }
+
+    fn metadata(&self) -> &ParquetMetaData {
+        &self.metadata
+    }
+}
+
+/// The chunks of one column, row group by row group.
+struct Chunks {
+    file: Arc<File>,
+    metadata: Arc<ParquetMetaData>,
+    column: usize,
+    group: usize,
+}
+
+impl Iterator for Chunks {
+    type Item = Result<Box<dyn PageReader>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let group = self.metadata.row_groups().get(self.group)?;
+        self.group += 1;
+        let chunk = group.column(self.column);
+        let rows = group.num_rows().max(0) as usize;
+        let pages = SerializedPageReader::new(self.file.clone(), chunk, rows, None);
+        let column = chunk.column_descr_ptr();
+        Some(pages.map(|pages| {
+            Box::new(CheckedPages { pages, column, dictionary: None }) as Box<dyn PageReader>
+        }))
+    }
+}
+
+impl PageIterator for Chunks {}
+
+/// The pages of one chunk.
+struct CheckedPages {
+    pages: SerializedPageReader<File>,
+    column: ColumnDescPtr,
+    /// Values in the dictionary, once it has come.
+    dictionary: Option<u32>,
+}
+
+impl Iterator for CheckedPages {
+    type Item = Result<Page>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.get_next_page().transpose()
+    }
+}
+
+impl PageReader for CheckedPages {
+    fn get_next_page(&mut self) -> Result<Option<Page>> {
+        let page = self.pages.get_next_page()?;
+        if let Some(page) = &page {
+            self.check(page).map_err(|what| ParquetError::General(what.to_owned()))?;
+        }
+        Ok(page)
+    }
+
+    fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
+        self.pages.peek_next_page()
+    }
+
+    fn skip_next_page(&mut self) -> Result<()> {
+        self.pages.skip_next_page()
+    }
+
+    fn at_record_boundary(&mut self) -> Result<bool> {
+        self.pages.at_record_boundary()
+    }
+}
+
+/// The parts of a data page that are looked at.
+struct DataPage<'a> {
+    encoding: Encoding,
+    /// The definition levels, if the column has them and they are in the RLE encoding.
+    levels: Option<&'a [u8]>,
+    /// Number of definition levels.
+    level_count: usize,
+    values: &'a [u8],
+    /// The most values that there can be.
+    value_count: usize,
+}
+
+type Checked<T> = std::result::Result<T, &'static str>;
+
+impl CheckedPages {
+    fn check(&mut self, page: &Page) -> Checked<()> {
+        let is_text = self.column.physical_type() == Type::BYTE_ARRAY;
+        if let Page::DictionaryPage { buf, num_values, .. } = page {
+            self.dictionary = Some(*num_values);
+            return if is_text { check_texts(buf, *num_values as usize) } else { Ok(()) };
+        }
+        let page = self.split(page)?;
+        let is_flat = self.column.max_rep_level() == 0 && self.column.max_def_level() == 1;
+        if let Some(levels) = page.levels.filter(|_| is_flat) {
+            check_levels(levels, page.level_count)?;
+        }
+        match page.encoding {
+            Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY => {
+                let size =
+                    self.dictionary.ok_or("a page of dictionary keys before a dictionary")?;
+                if self.column.physical_type() == Type::FIXED_LEN_BYTE_ARRAY {
+                    check_keys(page.values, page.value_count, size)?;
+                }
+            }
+            Encoding::PLAIN if is_text => check_texts(page.values, page.value_count)?,
+            Encoding::BYTE_STREAM_SPLIT => {
+                let size = match self.column.physical_type() {
+                    Type::INT64 | Type::DOUBLE => 8,
+                    Type::INT32 | Type::FLOAT => 4,
+                    _ => 1,
+                };
+                if page.values.len() / size < page.value_count {
+                    return Err("a byte-stream-split page with fewer values than it announces");
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Finds the levels and the values of a data page.
+    fn split<'a>(&self, page: &'a Page) -> Checked<DataPage<'a>> {
+        const SHORT: &str = "a page that is shorter than its levels";
+        match page {
+            Page::DictionaryPage { .. } => Err("a dictionary in place of a data page"),
+            Page::DataPage {
+                buf,
+                num_values,
+                encoding,
+                def_level_encoding,
+                rep_level_encoding,
+                ..
+            } => {
+                let count = *num_values as usize;
+                let mut rest = &buf[..];
+                let mut levels = None;
+                if self.column.max_rep_level() > 0 {
+                    take_levels(&mut rest, *rep_level_encoding, self.column.max_rep_level(), count)
+                        .ok_or(SHORT)?;
+                }
+                if self.column.max_def_level() > 0 {
+                    let max = self.column.max_def_level();
+                    let taken =
+                        take_levels(&mut rest, *def_level_encoding, max, count).ok_or(SHORT)?;
+                    levels = Some(taken).filter(|_| *def_level_encoding == Encoding::RLE);
+                }
+                Ok(DataPage {
+                    encoding: *encoding,
+                    levels,
+                    level_count: count,
+                    values: rest,
+                    value_count: count,
+                })
+            }
+            Page::DataPageV2 {
+                buf,
+                num_values,
+                encoding,
+                num_nulls,
+                def_levels_byte_len,
+                rep_levels_byte_len,
+                ..
+            } => {
+                let (_, rest) = buf.split_at_checked(*rep_levels_byte_len as usize).ok_or(SHORT)?;
+                let (levels, values) =
+                    rest.split_at_checked(*def_levels_byte_len as usize).ok_or(SHORT)?;
+                let values_left = num_values.checked_sub(*num_nulls);
+                Ok(DataPage {
+                    encoding: *encoding,
+                    levels: Some(levels),
+                    level_count: *num_values as usize,
+                    values,
+                    value_count: values_left.ok_or("a page of more nulls than values")? as usize,
+                })
+            }
+        }
+    }
+}
+
+/// Takes the levels of a page of version 1 off the front.
+fn take_levels<'a>(
+    rest: &mut &'a [u8],
+    encoding: Encoding,
+    max: i16,
+    count: usize,
+) -> Option<&'a [u8]> {
+    let len = if encoding == Encoding::RLE {
+        let (len, behind) = rest.split_first_chunk::<4>()?;
+        *rest = behind;
+        u32::from_le_bytes(*len) as usize
+    } else {
+        let width = (16 - max.leading_zeros()) as usize;
+        (count * width).div_ceil(8)
+    };
+    let (levels, behind) = rest.split_at_checked(len)?;
+    *rest = behind;
+    Some(levels)
+}
+
+/// A run of the hybrid of run lengths and bit packing.
+enum Run<'a> {
+    /// One value, so many times.
+    Repeated(u64, usize),
+    /// So many values, packed; there may be fewer bytes than they need.
+    Packed(&'a [u8], usize),
+}
+
+/// Takes the next run off the front; `None` at the end.
+fn take_run<'a>(rest: &mut &'a [u8], width: usize) -> Checked<Option<Run<'a>>> {
+    const SHORT: &str = "a run of values that is cut off";
+    if rest.is_empty() {
+        return Ok(None);
+    }
+    let mut header = 0_u64;
+    for shift in (0..).step_by(7) {
+        let (&byte, behind) = rest.split_first().ok_or(SHORT)?;
+        *rest = behind;
+        if shift > 28 {
+            return Err("a run of values beyond 2^32");
+        }
+        header |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            break;
+        }
+    }
+    let count = (header >> 1) as usize;
+    if header & 1 == 1 {
+        let bytes = rest.len().min(count * width);
+        let (packed, behind) = rest.split_at(bytes);
+        *rest = behind;
+        return Ok(Some(Run::Packed(packed, count * 8)));
+    }
+    let (bytes, behind) = rest.split_at_checked(width.div_ceil(8)).ok_or(SHORT)?;
+    *rest = behind;
+    let value = bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte));
+    Ok(Some(Run::Repeated(value, count)))
+}
+
+/// Checks that `count` levels of one bit are there, as far as there are runs.
+fn check_levels(mut levels: &[u8], count: usize) -> Checked<()> {
+    let mut left = count;
+    while left > 0 {
+        match take_run(&mut levels, 1)? {
+            None => return Ok(()),
+            Some(Run::Repeated(_, count)) => left = left.saturating_sub(count),
+            Some(Run::Packed(packed, count)) => {
+                if packed.len() * 8 < count.min(left) {
+                    return Err("packed levels that are cut off");
+                }
+                left = left.saturating_sub(count);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Checks that the bytes are at most `count` texts, each behind its length, and nothing else.
+fn check_texts(mut values: &[u8], count: usize) -> Checked<()> {
+    for _ in 0..count {
+        let Some((len, rest)) = values.split_first_chunk::<4>() else { break };
+        let len = u32::from_le_bytes(*len) as usize;
+        values = rest.get(len..).ok_or("a text that is longer than its page")?;
+    }
+    if values.is_empty() { Ok(()) } else { Err("bytes behind the last text of a page") }
+}
+
+/// Checks that the first `count` keys are within a dictionary of `size` values.
+fn check_keys(values: &[u8], count: usize, size: u32) -> Checked<()> {
+    const OUTSIDE: &str = "a key that is not in the dictionary";
+    let Some((&width, mut rest)) = values.split_first() else { return Ok(()) };
+    let width = usize::from(width);
+    if width > 32 {
+        return Err("dictionary keys of more than 32 bits");
+    }
+    let mut left = count;
+    while left > 0 {
+        let (has_outside, run) = match take_run(&mut rest, width)? {
+            None => return Ok(()),
+            Some(Run::Repeated(key, run)) => (run > 0 && key >= u64::from(size), run),
+            Some(Run::Packed(packed, run)) => {
+                let there = (packed.len() * 8).checked_div(width).unwrap_or(run);
+                let keys = there.min(run).min(left);
+                (!packed_below(packed, width, keys, u64::from(size)), run)
+            }
+        };
+        if has_outside {
+            return Err(OUTSIDE);
+        }
+        left = left.saturating_sub(run);
+    }
+    Ok(())
+}
+
+/// Whether `count` packed values of `width` bits are all below `limit`.
+fn packed_below(packed: &[u8], width: usize, count: usize, limit: u64) -> bool {
+    let (mut bits, mut held) = (0_u64, 0);
+    let mut bytes = packed.iter();
+    (0..count).all(|_| {
+        while held < width {
+            let Some(&byte) = bytes.next() else { return true };
+            bits |= u64::from(byte) << held;
+            held += 8;
+        }
+        let value = bits & ((1 << width) - 1);
+        bits >>= width;
+        held -= width;
+        value < limit
+    })
+}

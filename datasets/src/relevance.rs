@@ -1,0 +1,202 @@
+//! Graded relevance of items to queries, from Parquet in one of two forms:
+//!
+//! | form | columns | rows |
+//! |---|---|---|
+//! | wide | `query`, `item_ids` (list), `grades` (list) | one a query |
+//! | long | `query`, `item_id`, `grade` | one a judgement |
+//!
+//! All are integers of any type; a grade is at most 255, and larger is more relevant.
+
+use std::path::Path;
+
+use arrow_array::Array;
+
+use crate::error::{Position, ReadError};
+use crate::parquet::{Place, Source, list_of_unsigned, unsigned};
+use crate::spec::ReadOptions;
+
+/// Which items are relevant to which query, and how much.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relevance {
+    /// Item and grade, by query and then by item.
+    judged: Vec<(u64, u8)>,
+    /// Where each query ends in `judged`; it starts where the query before it ends.
+    ends: Vec<usize>,
+}
+
+impl Relevance {
+    /// Number of queries, those without a judgement included.
+    pub fn queries(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The judged items of a query and their grades, ascending by item id; empty where the file
+    /// says nothing of the query.
+    ///
+    /// # Panics
+    /// If there is no such query.
+    pub fn judged(&self, query: usize) -> &[(u64, u8)] {
+        let start = if query == 0 { 0 } else { self.ends[query - 1] };
+        &self.judged[start..self.ends[query]]
+    }
+
+    /// The grade of an item for a query, if it was judged. Takes O(log n) of the judged items.
+    ///
+    /// # Panics
+    /// If there is no such query.
+    pub fn grade(&self, query: usize, item_id: u64) -> Option<u8> {
+        let judged = self.judged(query);
+        let at = judged.binary_search_by_key(&item_id, |&(item, _)| item).ok()?;
+        Some(judged[at].1)
+    }
+}
+
+/// One judgement, and the row of the file that it is from.
+struct Judgement {
+    query: u64,
+    item: u64,
+    row: u64,
+    grade: u8,
+}
+
+/// Reads the relevance of items to `queries` queries, which are numbered from 0.
+///
+/// # Errors
+/// What is wrong with the file: missing columns, nulls, a query that there is not, a grade above
+/// 255, lists of different lengths, a query or item that is judged twice.
+pub fn read_relevance(path: &Path, queries: usize) -> Result<Relevance, ReadError> {
+    let source = Source::open(path)?;
+    let find = |names: [&str; 3]| -> Option<[usize; 3]> {
+        let [query, items, grades] = names.map(|name| source.position(name));
+        Some([query?, items?, grades?])
+    };
+    let wide = find(["query", "item_ids", "grades"]);
+    let Some(columns) = wide.or_else(|| find(["query", "item_id", "grade"])) else {
+        let expected = "columns `query`, `item_ids`, `grades` or `query`, `item_id`, `grade`";
+        return Err(ReadError::unsuitable(path, expected, source.columns()));
+    };
+    let mut judgements = read_judgements(&source, columns, wide.is_some(), queries)?;
+    judgements.sort_unstable_by_key(|judgement| (judgement.query, judgement.item, judgement.row));
+    for pair in judgements.windows(2) {
+        let [one, two] = pair else { continue };
+        if (one.query, one.item) == (two.query, two.item) {
+            let expected = format!("query {} to judge each item once", one.query);
+            let found = format!("item {} in row {} and again", one.item, one.row);
+            return Err(ReadError::malformed(path, Position::row(two.row), expected, found));
+        }
+    }
+    let ends = (0..queries as u64)
+        .map(|query| judgements.partition_point(|judgement| judgement.query <= query))
+        .collect();
+    let judged = judgements.iter().map(|judgement| (judgement.item, judgement.grade)).collect();
+    Ok(Relevance { judged, ends })
+}
+
+fn read_judgements(
+    source: &Source,
+    columns: [usize; 3],
+    wide: bool,
+    queries: usize,
+) -> Result<Vec<Judgement>, ReadError> {
+    let path = source.path();
+    let mut judgements = Vec::new();
+    let mut judged = vec![false; queries];
+    let mut next_row = 0;
+    let rows_per_batch = ReadOptions::default().rows_per_batch(source.row_bytes(&columns));
+    let mut order = columns;
+    order.sort_unstable();
+    for batch in source.read(&columns, rows_per_batch)? {
+        let batch = batch.map_err(Source::unreadable(path, next_row))?;
+        Source::check_batch(path, source.rows, next_row, &batch)?;
+        let places = columns.map(|position| Place {
+            path,
+            column: source.fields()[position].name(),
+            first_row: next_row,
+        });
+        let arrays = columns.map(|position| {
+            let at = order.partition_point(|&other| other < position);
+            batch.column(at).as_ref()
+        });
+        let rows = Rows::decode(places, arrays, wide)?;
+        rows.check_queries(places[0], wide, &mut judged)?;
+        rows.judgements(places[2], &mut judgements)?;
+        next_row += batch.num_rows() as u64;
+    }
+    Source::check_end(path, source.rows, next_row)?;
+    Ok(judgements)
+}
+
+/// The rows of a batch: each has a query, and so many of the items and grades.
+struct Rows {
+    queries: Vec<u64>,
+    lens: Vec<usize>,
+    items: Vec<u64>,
+    grades: Vec<u64>,
+}
+
+impl Rows {
+    /// Decodes the columns of queries, items and grades.
+    fn decode(
+        [query, item, grade]: [Place<'_>; 3],
+        [query_array, item_array, grade_array]: [&dyn Array; 3],
+        wide: bool,
+    ) -> Result<Self, ReadError> {
+        let (mut queries, mut items, mut grades) = (Vec::new(), Vec::new(), Vec::new());
+        unsigned(query, query_array, &mut queries)?;
+        if !wide {
+            unsigned(item, item_array, &mut items)?;
+            unsigned(grade, grade_array, &mut grades)?;
+            return Ok(Self { lens: vec![1; queries.len()], queries, items, grades });
+        }
+        let lens = list_of_unsigned(item, item_array, &mut items)?;
+        let grade_lens = list_of_unsigned(grade, grade_array, &mut grades)?;
+        match (0..lens.len()).find(|&row| lens[row] != grade_lens[row]) {
+            None => Ok(Self { queries, lens, items, grades }),
+            Some(row) => {
+                let expected = format!("{} grades, one an item", lens[row]);
+                let found = grade_lens[row].to_string();
+                Err(grade.malformed(grade.row(row), expected, found))
+            }
+        }
+    }
+
+    /// Holds the queries against those that there are; in wide form each has one row.
+    fn check_queries(
+        &self,
+        place: Place<'_>,
+        wide: bool,
+        judged: &mut [bool],
+    ) -> Result<(), ReadError> {
+        for (row, &query) in self.queries.iter().enumerate() {
+            let (expected, found) =
+                match usize::try_from(query).ok().and_then(|query| judged.get_mut(query)) {
+                    None => (format!("a query below {}", judged.len()), query.to_string()),
+                    Some(true) if wide => {
+                        ("one row a query".to_owned(), format!("query {query} a second time"))
+                    }
+                    Some(judged) => {
+                        *judged = true;
+                        continue;
+                    }
+                };
+            return Err(place.malformed(place.row(row), expected, found));
+        }
+        Ok(())
+    }
+
+    /// Appends the judgements; `place` is that of the grades.
+    fn judgements(self, place: Place<'_>, into: &mut Vec<Judgement>) -> Result<(), ReadError> {
+        let mut pairs = self.items.into_iter().zip(self.grades);
+        for (at, (query, len)) in self.queries.into_iter().zip(self.lens).enumerate() {
+            let row = place.first_row + at as u64;
+            for (component, (item, grade)) in pairs.by_ref().take(len).enumerate() {
+                let grade = u8::try_from(grade).map_err(|_| {
+                    let at = place.row(at).at_component(component as u64);
+                    place.malformed(at, "a grade up to 255", grade.to_string())
+                })?;
+                into.push(Judgement { query, item, row, grade });
+            }
+        }
+        Ok(())
+    }
+}

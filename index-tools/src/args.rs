@@ -1,0 +1,150 @@
+//! Arguments that several verbs share.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, ValueEnum};
+use vicinage::builder::{BuildParams, BuilderKind};
+use vicinage::types::{ElementType, Metric};
+use vicinage_datasets::InputSpec;
+
+use crate::progress::ProgressMode;
+use crate::units::parse_bytes;
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+/// `--format`.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct FormatArgs {
+    /// How to print the result
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub(crate) format: Format,
+}
+
+impl FormatArgs {
+    pub(crate) fn json(self) -> bool {
+        self.format == Format::Json
+    }
+}
+
+/// `--progress`.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct ProgressArgs {
+    /// How to show progress, on standard error
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = ProgressMode::Auto)]
+    pub(crate) progress: ProgressMode,
+}
+
+/// The items of a build.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct InputArgs {
+    /// Item vectors: .npy, .fbin, .u8bin, .i8bin or .parquet, there with the vector column where
+    /// it is not the only one
+    #[arg(long, value_name = "FILE[#COLUMN]")]
+    pub(crate) input: InputSpec,
+    /// Column of the item ids, in the input or in the file of --attributes-from
+    /// [default: item_id, else id; without either, row numbers]
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) ids: Option<String>,
+    /// Columns to keep as attributes [default: all that can be]
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub(crate) attributes: Option<Vec<String>>,
+    /// Keep no attributes
+    #[arg(long, conflicts_with_all = ["attributes", "attributes_from"])]
+    pub(crate) no_attributes: bool,
+    /// Take the attributes from this Parquet file: joined by item id where both files have ids,
+    /// otherwise by row, and then its ids are those of the items
+    #[arg(long, value_name = "FILE")]
+    pub(crate) attributes_from: Option<PathBuf>,
+}
+
+/// How a build goes about it.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BuildArgs {
+    /// How closeness is measured: l2, ip (inner product) or cosine
+    #[arg(long, value_name = "METRIC")]
+    pub(crate) metric: Metric,
+    /// Store components as this type: f32, f16, bf16, i8 or u8 [default: that of the input, f32
+    /// for f64]. Floats are rounded; an integer type takes only values that it holds exactly
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) element: Option<ElementType>,
+    #[command(flatten)]
+    pub(crate) graph: GraphArgs,
+}
+
+/// The graph, and the resources to build it.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct GraphArgs {
+    /// Who builds the graph: hnsw, or hnsw-rs (the crate of that name, for comparison)
+    #[arg(long, value_name = "BUILDER", default_value = BuilderKind::Hnsw.name())]
+    builder: BuilderKind,
+    /// Most edges of a node in the base layer
+    #[arg(long, value_name = "N", default_value_t = defaults().max_degree)]
+    max_degree: usize,
+    /// Size of the candidate list while building: larger is slower and finds better edges
+    #[arg(long, value_name = "N", default_value_t = defaults().ef_construction)]
+    ef_construction: usize,
+    /// Slack when edges are pruned, 1.0 or more [default: found by small trial builds]
+    #[arg(long, value_name = "A")]
+    alpha: Option<f32>,
+    /// Fill free edges with pruned candidates: true or false [default: found by small trial
+    /// builds]
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set)]
+    backfill: Option<bool>,
+    /// Seed of everything that is drawn at random
+    #[arg(long, value_name = "N", default_value_t = defaults().seed)]
+    seed: u64,
+    /// Threads to use [default: one a core]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    threads: usize,
+    /// Give the same bytes for the same input and seed, whatever the number of threads
+    #[arg(long)]
+    deterministic: bool,
+    /// Refuse a build that needs more memory than this, such as 4GiB
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    memory_limit: Option<u64>,
+}
+
+/// What is built unless said otherwise; the same for every metric.
+fn defaults() -> BuildParams {
+    BuildParams::new(Metric::L2)
+}
+
+impl GraphArgs {
+    pub(crate) fn params(&self, metric: Metric) -> BuildParams {
+        BuildParams {
+            metric,
+            builder: self.builder,
+            max_degree: self.max_degree,
+            ef_construction: self.ef_construction,
+            alpha: self.alpha,
+            backfill: self.backfill,
+            element: None,
+            seed: self.seed,
+            threads: self.threads,
+            deterministic: self.deterministic,
+            memory_limit: self.memory_limit,
+        }
+    }
+}
+
+impl BuildArgs {
+    pub(crate) fn params(&self) -> BuildParams {
+        BuildParams { element: self.element, ..self.graph.params(self.metric) }
+    }
+}
+
+/// `threads`, or the number of cores for 0.
+pub(crate) fn threads_or_cores(threads: usize) -> usize {
+    match threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    }
+}

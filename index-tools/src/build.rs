@@ -1,0 +1,132 @@
+//! `index-tools build`: from data files to an index.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use vicinage::builder::{BuildError, BuildReport, build};
+use vicinage::segments::meta::SelfCheck;
+
+use crate::args::{BuildArgs, FormatArgs, InputArgs, ProgressArgs};
+use crate::exit::Failure;
+use crate::input::Items;
+use crate::interrupt::Interrupt;
+use crate::progress::Reporter;
+use crate::text::{BOLD, YELLOW, fields, print, print_json, styled};
+use crate::units;
+
+/// Build an index, or a new generation of one that exists
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  index-tools build --input items.parquet --metric ip --out jobs
+      ids from column item_id, all other columns as attributes
+  index-tools build --input items.parquet#embedding --ids sku --attributes brand,price \\
+      --metric cosine --element f16 --out shoes
+  index-tools build --input items.f16.npy --attributes-from items.parquet --metric ip --out jobs
+      vectors and attributes in two files
+
+Readers of an index that exists keep what they have open; the new generation takes its place when
+it is complete. Ctrl-C stops the build and leaves nothing behind.")]
+pub(crate) struct BuildCommand {
+    #[command(flatten)]
+    input: InputArgs,
+    /// Directory of the index: new, empty, or an index
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    build: BuildArgs,
+    #[command(flatten)]
+    pub(crate) progress: ProgressArgs,
+    #[command(flatten)]
+    format: FormatArgs,
+}
+
+pub(crate) fn run(args: &BuildCommand) -> Result<(), Failure> {
+    let report = Reporter::new(args.progress.progress, Interrupt::install()?);
+    let mut items = Items::open(&args.input)?;
+    let skipped = items.skipped();
+    let built = build(&args.out, &mut items, &args.build.params(), &report)
+        .map_err(|error| failed(&error, &args.input))?;
+    if args.format.json() {
+        return print_json(
+            &json!({ "index": args.out, "skipped_columns": skipped, "build": built }),
+        );
+    }
+    let mut text = format!("{}\n", styled(BOLD, args.out.display()));
+    fields(&mut text, &summary(&built));
+    for column in skipped {
+        text +=
+            &format!("  {YELLOW}left out{YELLOW:#}  column {column}: no attribute has that type\n");
+    }
+    for file in &built.not_removed {
+        text += &format!("  {YELLOW}remains{YELLOW:#}   {file}\n");
+    }
+    print(&text)
+}
+
+/// A failed build. What is wrong with a row is told with the file that the row is in.
+pub(crate) fn failed(error: &BuildError, input: &InputArgs) -> Failure {
+    let failure = Failure::of(error);
+    match error {
+        BuildError::NotFinite { .. }
+        | BuildError::NotIntegral { .. }
+        | BuildError::ZeroVector { .. }
+        | BuildError::DuplicateId { .. }
+        | BuildError::Empty
+        | BuildError::TooMany { .. }
+        | BuildError::Column(_) => failure.about(&input.input.to_string()),
+        _ => failure,
+    }
+}
+
+/// What was built.
+pub(crate) fn summary(built: &BuildReport) -> Vec<(&'static str, String)> {
+    let (build, statistics) = (&built.meta.build, &built.meta.statistics);
+    let total: f64 = built.seconds.iter().map(|(_, seconds)| seconds).sum();
+    let stages: Vec<String> = built
+        .seconds
+        .iter()
+        .map(|(stage, seconds)| format!("{} {}", stage.name(), units::seconds(*seconds)))
+        .collect();
+    let generation = built.generation;
+    let mut fields = vec![
+        ("items", format!("{} × {}", units::count(built.n), built.dim)),
+        ("size", units::bytes(built.file_bytes)),
+        ("generation", generation.to_string()),
+        ("graph", graph(&build.builder, build.max_degree, build.ef_construction, build.alpha)),
+        ("time", units::seconds(total)),
+        ("stages", stages.chunks(4).map(|some| some.join(", ")).collect::<Vec<_>>().join("\n")),
+    ];
+    if statistics.unreachable > 0 {
+        fields.push(("unreachable", format!("{} items", units::count(statistics.unreachable))));
+    }
+    if let Some(check) = &statistics.self_check {
+        fields.push(("self-check", self_check(check)));
+    }
+    fields
+}
+
+/// The graph in one line.
+pub(crate) fn graph(
+    builder: &str,
+    degree: u32,
+    ef_construction: u32,
+    alpha: Option<f32>,
+) -> String {
+    let alpha = alpha.map(|alpha| format!(", alpha {alpha}")).unwrap_or_default();
+    format!("{builder}, max degree {degree}, ef_construction {ef_construction}{alpha}")
+}
+
+/// The self-check in one line.
+pub(crate) fn self_check(check: &SelfCheck) -> String {
+    format!(
+        "recall@{} {} by id, {} by distance (ef {}, {} of the {} asked)",
+        check.k,
+        units::share(check.recall_id),
+        units::share(check.recall_distance),
+        check.ef,
+        check.queries,
+        check.queries_from,
+    )
+}

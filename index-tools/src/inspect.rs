@@ -1,0 +1,142 @@
+//! `index-tools inspect`: what an index is.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use vicinage::index::{Index, IndexInfo, Inspection, LoadMode};
+
+use crate::args::FormatArgs;
+use crate::build::{graph, self_check};
+use crate::exit::Failure;
+use crate::text::{BOLD, Table, bar, fields, heading, print, print_json, styled};
+use crate::units;
+
+/// Lines of the degree histogram, at most.
+const BARS: usize = 16;
+
+/// Columns of the longest bar.
+const BAR_WIDTH: usize = 32;
+
+/// Show what an index is: sections, levels, degrees, attributes, self-check
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  index-tools inspect jobs
+  index-tools inspect jobs --format json | jq .sections")]
+pub(crate) struct InspectArgs {
+    /// Directory of the index
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    #[command(flatten)]
+    format: FormatArgs,
+}
+
+pub(crate) fn run(args: &InspectArgs) -> Result<(), Failure> {
+    let index = Index::open(&args.dir, LoadMode::Mmap)?;
+    let (info, inside) = (index.info(), index.inspect());
+    if args.format.json() {
+        return print_json(&json!({
+            "index": args.dir, "file": index.file(), "info": info, "sections": inside.sections,
+            "degrees": inside.degrees, "unreachable": inside.unreachable,
+        }));
+    }
+    let mut text = format!("{}\n", styled(BOLD, args.dir.display()));
+    fields(&mut text, &header(info, &inside));
+    write_levels(&mut text, &info.levels);
+    write_degrees(&mut text, &inside.degrees);
+    write_attributes(&mut text, info);
+    heading(&mut text, "Sections");
+    let mut table = Table::new(["section<", "offset", "size"]);
+    for section in &inside.sections {
+        table.row([
+            section.name.clone(),
+            units::count(section.offset),
+            units::bytes(section.bytes),
+        ]);
+    }
+    table.write(&mut text);
+    print(&text)
+}
+
+fn header(info: &IndexInfo, inside: &Inspection) -> Vec<(&'static str, String)> {
+    let (build, statistics) = (&info.meta.build, &info.meta.statistics);
+    let created = match info.created_unix_s {
+        Some(seconds) => units::date(i64::try_from(seconds).unwrap_or(i64::MAX)),
+        None => "not recorded (deterministic build)".to_owned(),
+    };
+    let mut fields = vec![
+        ("items", format!("{} × {} {}", units::count(info.n), info.dim, info.element)),
+        ("metric", info.metric.to_string()),
+        (
+            "size",
+            format!("{} ({} an item)", units::bytes(info.file_bytes), {
+                units::bytes(info.file_bytes / info.n.max(1))
+            }),
+        ),
+        ("generation", info.generation.to_string()),
+        ("written", format!("{created}, by {}", info.meta.writer)),
+        ("graph", graph(&build.builder, build.max_degree, build.ef_construction, build.alpha)),
+        ("backfill", if build.backfill { "yes" } else { "no" }.to_owned()),
+        ("seed", info.seed.to_string()),
+        (
+            "edges",
+            format!("{} ({:.1} a node)", units::count(statistics.edges), {
+                statistics.edges as f64 / info.n.max(1) as f64
+            }),
+        ),
+        ("attached", format!("{} nodes, after the build", units::count(statistics.attached))),
+        ("unreachable", format!("{} nodes", units::count(inside.unreachable))),
+    ];
+    if let Some(check) = &statistics.self_check {
+        fields.push(("self-check", self_check(check)));
+    }
+    fields
+}
+
+fn write_levels(text: &mut String, levels: &[u64]) {
+    heading(text, "Levels");
+    let mut table = Table::new(["level", "nodes"]);
+    for (level, nodes) in levels.iter().enumerate().rev() {
+        table.row([level.to_string(), units::count(*nodes)]);
+    }
+    table.write(text);
+}
+
+/// The histogram of degrees, neighboring degrees together where there are many.
+fn write_degrees(text: &mut String, degrees: &[u64]) {
+    heading(text, "Neighbors in the base layer");
+    let first = degrees.iter().position(|&nodes| nodes > 0).unwrap_or(0);
+    let span = (degrees.len() - first).div_ceil(BARS).max(1);
+    let groups: Vec<(usize, u64)> = degrees[first..]
+        .chunks(span)
+        .zip((first..).step_by(span))
+        .map(|(nodes, from)| (from, nodes.iter().sum()))
+        .collect();
+    let most = groups.iter().map(|&(_, nodes)| nodes).max().unwrap_or(0);
+    let mut table = Table::new(["degree", "nodes", "<"]);
+    for (from, nodes) in groups {
+        let to = (from + span - 1).min(degrees.len() - 1);
+        let range = if from == to { from.to_string() } else { format!("{from}–{to}") };
+        table.row([range, units::count(nodes), bar(nodes, most, BAR_WIDTH)]);
+    }
+    table.write(text);
+}
+
+fn write_attributes(text: &mut String, info: &IndexInfo) {
+    if info.attributes.is_empty() {
+        return;
+    }
+    heading(text, "Attributes");
+    let mut table = Table::new(["attribute<", "kind<", "nulls<", "size"]);
+    for attribute in &info.attributes {
+        let nulls = if attribute.schema.nullable { "allowed" } else { "none" };
+        table.row([
+            attribute.schema.name.clone(),
+            attribute.schema.kind.to_string(),
+            nulls.to_owned(),
+            units::bytes(attribute.bytes),
+        ]);
+    }
+    table.write(text);
+}

@@ -1,0 +1,232 @@
+//! Asking an index many queries, and how good and how fast the answers were.
+
+use std::time::Instant;
+
+use serde::Serialize;
+use vicinage::eval::metrics;
+use vicinage::eval::metrics::Judged;
+use vicinage::index::{Hit, Index, Scratch, SearchParams};
+use vicinage::progress::Progress;
+use vicinage::types::Metric;
+
+use crate::exit::Failure;
+use crate::progress::Reporter;
+use crate::queries::Queries;
+
+/// Queries asked before the clock starts, so that caches and scratch memory are warm.
+const WARM_UP: usize = 100;
+
+/// Queries between two looks at the interrupt.
+const AT_A_TIME: usize = 64;
+
+/// Answers to queries, in order, best first.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    ids: Vec<u64>,
+    distances: Vec<f32>,
+    ends: Vec<usize>,
+}
+
+impl Answers {
+    pub(crate) fn push(&mut self, metric: Metric, hits: &[Hit]) {
+        self.ids.extend(hits.iter().map(|hit| hit.item_id));
+        self.distances.extend(hits.iter().map(|hit| distance(metric, hit.score)));
+        self.ends.push(self.ids.len());
+    }
+
+    pub(crate) fn push_parts(&mut self, ids: &[u64], distances: &[f32]) {
+        self.ids.extend_from_slice(ids);
+        self.distances.extend_from_slice(distances);
+        self.ends.push(self.ids.len());
+    }
+
+    fn append(&mut self, other: Answers) {
+        let offset = self.ids.len();
+        self.ids.extend(other.ids);
+        self.distances.extend(other.distances);
+        self.ends.extend(other.ends.iter().map(|end| end + offset));
+    }
+
+    fn range(&self, query: usize, k: usize) -> std::ops::Range<usize> {
+        let start = if query == 0 { 0 } else { self.ends[query - 1] };
+        start..self.ends[query].min(start + k)
+    }
+
+    /// The ids of at most the first `k` answers to a query.
+    pub(crate) fn ids(&self, query: usize, k: usize) -> &[u64] {
+        &self.ids[self.range(query, k)]
+    }
+
+    /// The distances of at most the first `k`; empty where the answers came without.
+    pub(crate) fn distances(&self, query: usize, k: usize) -> &[f32] {
+        if self.distances.is_empty() { &[] } else { &self.distances[self.range(query, k)] }
+    }
+}
+
+/// The distance that a score stands for; the inverse of [`Metric::score`].
+fn distance(metric: Metric, score: f32) -> f32 {
+    match metric {
+        Metric::L2 | Metric::Ip => -score,
+        Metric::Cosine => 1.0 - score,
+    }
+}
+
+/// How long searches took on one thread.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Speed {
+    pub(crate) mean_seconds: f64,
+    pub(crate) p50_seconds: f64,
+    pub(crate) p99_seconds: f64,
+    pub(crate) queries_per_second: f64,
+}
+
+impl Speed {
+    /// From the nanoseconds of each search.
+    fn of(mut nanos: Vec<u64>) -> Self {
+        nanos.sort_unstable();
+        // Nearest rank.
+        let at = |share: f64| {
+            let rank = (share * nanos.len() as f64).ceil() as usize;
+            nanos.get(rank.saturating_sub(1)).copied().unwrap_or(0) as f64 / 1e9
+        };
+        let total = nanos.iter().sum::<u64>() as f64 / 1e9;
+        let queries = nanos.len().max(1) as f64;
+        Self {
+            mean_seconds: total / queries,
+            p50_seconds: at(0.50),
+            p99_seconds: at(0.99),
+            queries_per_second: queries / total.max(1e-9),
+        }
+    }
+}
+
+/// Asks every query on this thread, and takes the time of each.
+pub(crate) fn ask(
+    index: &Index,
+    queries: &Queries,
+    params: &SearchParams,
+    report: &Reporter,
+) -> Result<(Answers, Speed), Failure> {
+    let (mut scratch, mut hits) = (Scratch::default(), Vec::new());
+    for row in 0..queries.rows().min(WARM_UP) {
+        index.search(&mut scratch, queries.row(row), params, &mut hits)?;
+    }
+    let name = if params.exact { "exact" } else { "search" };
+    report.start_step(name, queries.rows() as u64, "queries");
+    let mut answers = Answers::default();
+    let mut nanos = Vec::with_capacity(queries.rows());
+    for row in 0..queries.rows() {
+        if row % AT_A_TIME == 0 {
+            report.interrupt().check()?;
+        }
+        let started = Instant::now();
+        index.search(&mut scratch, queries.row(row), params, &mut hits)?;
+        nanos.push(started.elapsed().as_nanos() as u64);
+        answers.push(index.info().metric, &hits);
+        report.advance(1);
+    }
+    report.finish();
+    Ok((answers, Speed::of(nanos)))
+}
+
+/// The exact `k` nearest items of every query, on `threads` threads.
+pub(crate) fn exact(
+    index: &Index,
+    queries: &Queries,
+    k: usize,
+    threads: usize,
+    report: &Reporter,
+) -> Result<Answers, Failure> {
+    report.start("truth", Some(queries.rows() as u64), "queries");
+    let share = queries.rows().div_ceil(threads.max(1)).max(1);
+    let rows: Vec<usize> = (0..queries.rows()).collect();
+    let parts: Vec<Result<Answers, Failure>> = std::thread::scope(|scope| {
+        let workers: Vec<_> = rows
+            .chunks(share)
+            .map(|rows| scope.spawn(move || exact_part(index, queries, rows, k, report)))
+            .collect();
+        let panicked =
+            |_| Err(Failure::new(crate::exit::Exit::Internal, "a searching thread panicked"));
+        workers.into_iter().map(|worker| worker.join().unwrap_or_else(panicked)).collect()
+    });
+    let mut answers = Answers::default();
+    for part in parts {
+        answers.append(part?);
+    }
+    report.finish();
+    Ok(answers)
+}
+
+fn exact_part(
+    index: &Index,
+    queries: &Queries,
+    rows: &[usize],
+    k: usize,
+    report: &Reporter,
+) -> Result<Answers, Failure> {
+    let params = SearchParams { exact: true, ..SearchParams::top(k) };
+    let (mut scratch, mut hits) = (Scratch::default(), Vec::new());
+    let mut answers = Answers::default();
+    for &row in rows {
+        report.interrupt().check()?;
+        index.search(&mut scratch, queries.row(row), &params, &mut hits)?;
+        answers.push(index.info().metric, &hits);
+        report.advance(1);
+    }
+    Ok(answers)
+}
+
+/// Mean share of the true neighbors found, by id and by distance.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Recall {
+    pub(crate) id: f64,
+    /// As ann-benchmarks has it; where the distances of the truth are known.
+    pub(crate) distance: Option<f64>,
+}
+
+/// Recall at `k`.
+pub(crate) fn recall(metric: Metric, found: &Answers, truth: &Answers, k: usize) -> Recall {
+    let queries = truth.ends.len();
+    let by_id = |query| metrics::recall_by_id(found.ids(query, k), truth.ids(query, k));
+    let by_distance = |query| {
+        metrics::recall_by_distance(metric, found.distances(query, k), truth.distances(query, k))
+    };
+    Recall {
+        id: mean((0..queries).map(by_id)),
+        distance: (!truth.distances.is_empty()).then(|| mean((0..queries).map(by_distance))),
+    }
+}
+
+/// How useful the first answers are, by graded judgements. Over the queries for which something
+/// is relevant.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Usefulness {
+    pub(crate) ndcg: f64,
+    pub(crate) precision: f64,
+    pub(crate) hit_rate: f64,
+    pub(crate) judged_queries: usize,
+}
+
+/// Usefulness at `k`; `judged` gives the judgements of a query.
+pub(crate) fn usefulness<'a>(
+    found: &Answers,
+    judged: impl Fn(usize) -> Judged<'a>,
+    k: usize,
+) -> Usefulness {
+    let relevant = |query: &usize| judged(*query).iter().any(|&(_, grade)| grade > 0);
+    let queries: Vec<usize> = (0..found.ends.len()).filter(relevant).collect();
+    let over = |measure: fn(&[u64], Judged<'_>, usize) -> f64| {
+        mean(queries.iter().map(|&query| measure(found.ids(query, k), judged(query), k)))
+    };
+    Usefulness {
+        ndcg: over(metrics::ndcg),
+        precision: over(metrics::precision),
+        hit_rate: over(metrics::hit_rate),
+        judged_queries: queries.len(),
+    }
+}
+
+fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = values.len().max(1) as f64;
+    values.sum::<f64>() / count
+}

@@ -1,0 +1,94 @@
+//! Query vectors, held whole as f32.
+
+use std::io::Read;
+
+use vicinage_datasets::{Batch, InputSpec, ReadOptions, open};
+
+use crate::exit::Failure;
+
+/// Queries `[rows, dim]`, row-major.
+pub(crate) struct Queries {
+    pub(crate) vectors: Vec<f32>,
+    pub(crate) dim: usize,
+}
+
+impl Queries {
+    /// Reads all rows of a file of vectors.
+    pub(crate) fn read(spec: &InputSpec) -> Result<Self, Failure> {
+        let mut reader = open(spec, &ReadOptions::without_attributes())?;
+        let dim = reader.shape().dim as usize;
+        let mut vectors = Vec::new();
+        let mut batch = Batch::default();
+        while reader.next_batch(&mut batch)? {
+            vectors.extend_from_slice(&batch.to_f32()?);
+        }
+        if vectors.is_empty() {
+            return Err(Failure::data(format!("{spec} holds no vectors"))
+                .expected("at least one query", "0 rows"));
+        }
+        Ok(Self { vectors, dim })
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.vectors.len() / self.dim
+    }
+
+    pub(crate) fn row(&self, row: usize) -> &[f32] {
+        &self.vectors[row * self.dim..][..self.dim]
+    }
+
+    /// Checks that the queries can be asked of vectors of `dim` components.
+    pub(crate) fn check_dim(&self, spec: &InputSpec, dim: usize, of: &str) -> Result<(), Failure> {
+        if self.dim == dim {
+            return Ok(());
+        }
+        Err(Failure::data(format!("{spec} cannot be asked of {of}"))
+            .expected(format!("vectors of {dim} components"), self.dim.to_string()))
+    }
+}
+
+/// A vector written as numbers with commas or spaces between them, in brackets or not.
+pub(crate) fn parse_vector(text: &str) -> Result<Vec<f32>, Failure> {
+    let separator = |c: char| c == ',' || c.is_whitespace();
+    let numbers = text.trim().trim_start_matches('[').trim_end_matches(']');
+    let mut vector = Vec::new();
+    for number in numbers.split(separator).filter(|number| !number.is_empty()) {
+        match number.parse::<f32>() {
+            Ok(value) if value.is_finite() => vector.push(value),
+            _ => {
+                return Err(Failure::usage("the vector cannot be read")
+                    .at(format!("component {}", vector.len()))
+                    .expected("a finite number", format!("{number:?}")));
+            }
+        }
+    }
+    if vector.is_empty() {
+        return Err(Failure::usage("the vector is empty")
+            .expected("numbers, such as 0.1,-0.2,0.3", format!("{:?}", text.trim())));
+    }
+    Ok(vector)
+}
+
+/// A vector from standard input, up to its end.
+pub(crate) fn vector_from_stdin() -> Result<Vec<f32>, Failure> {
+    /// The numbers of a vector of the largest dimension, generously.
+    const MOST: u64 = 32 << 20;
+    let mut text = String::new();
+    std::io::stdin().lock().take(MOST).read_to_string(&mut text)?;
+    parse_vector(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vectors_are_read_in_every_usual_notation() {
+        for text in ["1,-2.5,3e-1", "[1, -2.5, 3e-1]\n", "1 -2.5\t3e-1", "1,\n-2.5,\n0.3,"] {
+            assert_eq!(parse_vector(text).unwrap(), [1.0, -2.5, 0.3], "{text:?}");
+        }
+        for text in ["", "[]", "1,x", "1,nan", "1,inf", "1;2", "1e99"] {
+            assert!(parse_vector(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The command line from outside: the real binary on real files, by its exit codes and its words.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `support` | running the binary, small inputs |
+//! | `help` | usage, help, completions |
+//! | `build` | plan and build, and what they refuse |
+//! | `sidecar` | attributes that lie in a second file |
+//! | `look` | inspect, verify, query |
+//! | `measure` | truth and eval, against naive answers |
+//! | `stop` | Ctrl-C |
+//! | `demo` | the demo on a small set of the same shape |
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
+
+mod build;
+mod demo;
+mod help;
+mod look;
+mod measure;
+mod sidecar;
+mod stop;
+mod support;

@@ -1,0 +1,230 @@
+//! One search call on one search thread: parse, search, write the reply.
+//!
+//! All queries of a call run on the thread that took it. Spreading them would let one batch of
+//! 1,024 occupy every thread while single queries wait behind it; a client that wants its batch
+//! faster sends it as several calls.
+
+use std::cell::RefCell;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::Limits;
+use super::error::ApiError;
+use super::request;
+use super::state::Host;
+use super::wire::{
+    Account, Attributes, Ids, QueryResult, Scores, SearchReply, SearchRequest, Took,
+};
+use crate::error::Corruption;
+use crate::index::{self, Hit, Index, Scratch, SearchParams};
+
+/// Largest reply of a call: bounds its memory whatever the attributes hold.
+pub(super) const MAX_REPLY_BYTES: usize = 64 << 20;
+
+/// A call waiting for a search thread.
+pub(super) struct SearchJob {
+    pub(super) host: Arc<Host>,
+    pub(super) limits: Limits,
+    pub(super) body: Bytes,
+    /// When its head arrived; the deadline counts from here.
+    pub(super) arrived: Instant,
+    /// When it was queued.
+    pub(super) queued: Instant,
+    /// Closed when the client has gone away.
+    pub(super) reply: oneshot::Sender<Result<Bytes, ApiError>>,
+    /// Given back when the call is answered or given up.
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+/// What a search thread keeps between calls, so that searching does not allocate.
+#[derive(Default)]
+pub(super) struct Worker {
+    scratch: Scratch,
+    vector: Vec<f32>,
+    hits: Vec<Vec<Hit>>,
+}
+
+/// The part of a call that its steps share.
+struct Call<'a> {
+    job: &'a SearchJob,
+    deadline: Option<Instant>,
+    params: SearchParams,
+}
+
+impl Worker {
+    /// Answers a call, unless its client has gone away.
+    pub(super) fn answer(&mut self, job: SearchJob) {
+        if job.reply.is_closed() {
+            return;
+        }
+        let answer = self.reply(&job);
+        let SearchJob { reply, permit, .. } = job;
+        // The permit goes first: a client that has its answer may count on room for the next call.
+        drop(permit);
+        // A client that has gone away meanwhile does not miss the answer.
+        let _ = reply.send(answer);
+        self.trim();
+    }
+
+    fn reply(&mut self, job: &SearchJob) -> Result<Bytes, ApiError> {
+        let taken = Instant::now();
+        let queue = taken - job.queued;
+        job.host.metrics.queue.observe(queue.as_secs_f64());
+        let index = &job.host.index;
+        let mut request = request::parse(&job.body, &job.limits)?;
+        let columns = request::columns(std::mem::take(&mut request.attributes), index)?;
+        let deadline = request.timeout_ms.map(|ms| job.arrived + Duration::from_millis(ms));
+        let parsed = Instant::now();
+        job.host.metrics.parse.observe((parsed - taken).as_secs_f64());
+        if let (Some(deadline), Some(timeout_ms)) = (deadline, request.timeout_ms)
+            && parsed >= deadline
+        {
+            return Err(ApiError::DeadlineExceeded { timeout_ms });
+        }
+        let (accounts, search) = self.search(job, &mut request, deadline)?;
+        job.host.metrics.search.observe(search.as_secs_f64());
+
+        let writing = Instant::now();
+        let corruption = RefCell::new(None);
+        let results = accounts
+            .iter()
+            .zip(&self.hits)
+            .map(|(account, hits)| QueryResult {
+                ids: Ids(hits),
+                scores: Scores(hits),
+                attributes: Attributes { index, hits, columns: &columns, corruption: &corruption },
+                account: Account::from(account),
+            })
+            .collect();
+        let reply = SearchReply {
+            results,
+            generation: index.info().generation,
+            took_us: Took { queue: micros(queue), search: micros(search) },
+        };
+        let body = write(&reply, &corruption)?;
+        job.host.metrics.serialise.observe(writing.elapsed().as_secs_f64());
+        Ok(body)
+    }
+
+    /// Runs the queries one after the other; `self.hits[i]` is the result of query `i`. Tells how
+    /// each was answered and the time in the engine.
+    fn search(
+        &mut self,
+        job: &SearchJob,
+        request: &mut SearchRequest<'_>,
+        deadline: Option<Instant>,
+    ) -> Result<(Vec<index::Account>, Duration), ApiError> {
+        let params = SearchParams {
+            k: request.k,
+            ef: request.ef,
+            exact: request.exact,
+            deadline,
+            exclude: None,
+        };
+        let mut call = Call { job, deadline, params };
+        let mut accounts = Vec::with_capacity(request.queries.len());
+        let mut search = Duration::ZERO;
+        if self.hits.len() < request.queries.len() {
+            self.hits.resize_with(request.queries.len(), Vec::new);
+        }
+        for (at, query) in request.queries.iter_mut().enumerate() {
+            let field = query.field();
+            let index = &job.host.index;
+            call.params.exclude = request::vector(query, at, index, &mut self.vector)?;
+            let started = Instant::now();
+            let account = call
+                .run(at, &mut self.scratch, &self.vector, &mut self.hits[at])
+                .map_err(|error| request::search_fault(&error, at, field))?;
+            search += started.elapsed();
+            job.host.metrics.visited.observe(account.visited as f64);
+            accounts.push(account);
+            if job.reply.is_closed() {
+                // Nobody will read this error: the client has gone away.
+                return Err(ApiError::BodyBroken);
+            }
+        }
+        Ok((accounts, search))
+    }
+
+    /// Gives back what an unusually large call has grown.
+    fn trim(&mut self) {
+        const KEPT_HITS: usize = 1 << 14;
+        let mut kept = 0;
+        self.hits.retain(|hits| {
+            kept += hits.capacity();
+            kept <= KEPT_HITS
+        });
+    }
+}
+
+impl Call<'_> {
+    fn run(
+        &self,
+        at: usize,
+        scratch: &mut Scratch,
+        vector: &[f32],
+        hits: &mut Vec<Hit>,
+    ) -> Result<index::Account, index::SearchError> {
+        let index: &Index = &self.job.host.index;
+        let info = index.info();
+        // The engine notices a passed deadline after some steps of work; a batch of a thousand
+        // queries would add those up.
+        let late = at > 0 && self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if late && vector.len() == info.dim {
+            hits.clear();
+            return Ok(index::Account {
+                plan: if self.params.exact { index::Plan::Exact } else { index::Plan::Walk },
+                exact: false,
+                matches: info.n - u64::from(self.params.exclude.is_some()),
+                visited: 0,
+                distances: 0,
+                truncated_by: Some(index::TruncatedBy::Deadline),
+            });
+        }
+        index.search(scratch, vector, &self.params, hits)
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn write(
+    reply: &SearchReply<'_>,
+    corruption: &RefCell<Option<Corruption>>,
+) -> Result<Bytes, ApiError> {
+    let hits: usize = reply.results.iter().map(|result| result.ids.0.len()).sum();
+    let mut body = Limited { bytes: Vec::with_capacity(256 + 32 * hits), limit: MAX_REPLY_BYTES };
+    match serde_json::to_writer(&mut body, reply) {
+        Ok(()) => Ok(Bytes::from(body.bytes)),
+        Err(error) => Err(match corruption.take() {
+            Some(corruption) => ApiError::IndexCorrupt(corruption),
+            None if error.is_io() => ApiError::ReplyTooLarge { limit_bytes: MAX_REPLY_BYTES },
+            None => ApiError::Internal,
+        }),
+    }
+}
+
+/// A buffer that refuses to grow beyond a limit.
+struct Limited {
+    bytes: Vec<u8>,
+    limit: usize,
+}
+
+impl Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() > self.limit - self.bytes.len() {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

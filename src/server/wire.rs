@@ -1,0 +1,438 @@
+//! The only types that know the wire: what JSON requests and replies look like. The OpenAPI
+//! document is derived from them. Replies borrow from the index, so nothing is copied to be sent.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+
+use serde::ser::{Error, SerializeMap, SerializeSeq};
+use serde::{Deserialize, Serialize, Serializer};
+use utoipa::ToSchema;
+
+use crate::error::Corruption;
+use crate::index::{self, AttributeValue, Hit, Index};
+use crate::types::{ElementType, Metric};
+
+/// One search call: several queries, one set of parameters.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = SearchRequest)]
+pub(super) struct SearchRequest<'a> {
+    /// The queries; each gets its own result, in this order.
+    #[serde(borrow)]
+    #[schema(min_items = 1, example = json!([{"item_id": 7}]))]
+    pub(super) queries: Vec<Query<'a>>,
+    /// How many items to return for each query.
+    #[schema(minimum = 1, example = 10)]
+    pub(super) k: usize,
+    /// Size of the candidate list: larger finds more and takes longer. Raised to `k` when smaller.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 16384, example = 200)]
+    pub(super) ef: Option<usize>,
+    /// Compare with every vector instead of walking the graph.
+    #[serde(default)]
+    pub(super) exact: bool,
+    /// Names of the attributes to return with each item.
+    #[serde(default)]
+    pub(super) attributes: Vec<String>,
+    /// Milliseconds from the arrival of the call. A search that runs out of them returns the best
+    /// found so far and says so; a call still waiting for its turn then gets 504. None: no limit.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 10000)]
+    pub(super) timeout_ms: Option<u64>,
+}
+
+/// One query: exactly one of the three fields.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Query)]
+pub(super) struct Query<'a> {
+    /// As many finite numbers as the index has dimensions.
+    #[serde(default)]
+    pub(super) vector: Option<Vec<f32>>,
+    /// The same as little-endian 32-bit floats in base64 (standard alphabet).
+    #[serde(default, borrow)]
+    #[schema(value_type = Option<String>)]
+    pub(super) vector_b64: Option<Base64Text<'a>>,
+    /// Search with the stored vector of this item, which is left out of the result.
+    #[serde(default)]
+    pub(super) item_id: Option<u64>,
+}
+
+/// Base64 text, borrowed from the request where it has no escapes (an `Option<Cow>` would copy).
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Base64Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+
+/// The answer to a search call.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SearchReply)]
+pub(super) struct SearchReply<'a> {
+    /// One result for each query, in the order of the queries.
+    pub(super) results: Vec<QueryResult<'a>>,
+    /// The generation of the index that answered.
+    pub(super) generation: u64,
+    pub(super) took_us: Took,
+}
+
+/// Where the time went, in microseconds.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Took {
+    /// Waiting for a search thread.
+    pub(super) queue: u64,
+    /// Searching, all queries together.
+    pub(super) search: u64,
+}
+
+/// The items found for one query as columns: position `i` of each is the same item, best first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = QueryResult)]
+pub(super) struct QueryResult<'a> {
+    /// Ids of the items, best first.
+    #[schema(value_type = Vec<u64>)]
+    pub(super) ids: Ids<'a>,
+    /// Larger is better: −squared L2, dot product or cosine. Null when it overflows an f32.
+    #[schema(value_type = Vec<f32>)]
+    pub(super) scores: Scores<'a>,
+    /// The values of each attribute asked for. Timestamps are RFC 3339 in UTC.
+    #[schema(value_type = HashMap<String, Vec<Attribute>>)]
+    pub(super) attributes: Attributes<'a>,
+    pub(super) account: Account,
+}
+
+/// The ids of some hits, as a JSON array.
+pub(super) struct Ids<'a>(pub(super) &'a [Hit]);
+
+impl Serialize for Ids<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|hit| hit.item_id))
+    }
+}
+
+/// The scores of some hits, as a JSON array.
+pub(super) struct Scores<'a>(pub(super) &'a [Hit]);
+
+impl Serialize for Scores<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|hit| hit.score))
+    }
+}
+
+/// The attributes of some hits, read from the index while they are written out.
+pub(super) struct Attributes<'a> {
+    pub(super) index: &'a Index,
+    pub(super) hits: &'a [Hit],
+    /// Name and column number.
+    pub(super) columns: &'a [(String, usize)],
+    /// Where the typed error goes that serde would turn into text.
+    pub(super) corruption: &'a RefCell<Option<Corruption>>,
+}
+
+impl Serialize for Attributes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.columns.len()))?;
+        for (name, column) in self.columns {
+            map.serialize_entry(name, &AttributeColumn { of: self, column: *column })?;
+        }
+        map.end()
+    }
+}
+
+struct AttributeColumn<'a> {
+    of: &'a Attributes<'a>,
+    column: usize,
+}
+
+impl Serialize for AttributeColumn<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut values = serializer.serialize_seq(Some(self.of.hits.len()))?;
+        for hit in self.of.hits {
+            match self.of.index.attribute_value(self.column, hit.node) {
+                Ok(value) => values.serialize_element(&Attribute::from(value))?,
+                Err(corruption) => {
+                    self.of.corruption.replace(Some(corruption));
+                    return Err(S::Error::custom("corrupt attribute column"));
+                }
+            }
+        }
+        values.end()
+    }
+}
+
+/// One attribute value; its JSON type follows the kind of the attribute.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = Attribute)]
+pub(super) enum Attribute<'a> {
+    Null,
+    Bool(bool),
+    I64(i64),
+    F64(f64),
+    Timestamp(String),
+    Category(&'a str),
+    Tags(Vec<&'a str>),
+}
+
+impl<'a> From<AttributeValue<'a>> for Attribute<'a> {
+    fn from(value: AttributeValue<'a>) -> Self {
+        match value {
+            AttributeValue::Null => Attribute::Null,
+            AttributeValue::Bool(value) => Attribute::Bool(value),
+            AttributeValue::I64(value) => Attribute::I64(value),
+            AttributeValue::F64(value) => Attribute::F64(value),
+            AttributeValue::Timestamp(micros) => Attribute::Timestamp(rfc3339(micros)),
+            AttributeValue::Text(text) => Attribute::Category(text),
+            AttributeValue::Tags(tags) => Attribute::Tags(tags),
+        }
+    }
+}
+
+/// How a query was answered.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Account {
+    /// What the search did.
+    pub(super) plan: Plan,
+    /// True only when proven: no item outside the result scores better than one in it.
+    pub(super) exact: bool,
+    /// Items that could have been returned.
+    pub(super) matches: u64,
+    /// Graph nodes whose neighbors were read.
+    pub(super) visited: u64,
+    /// Distances computed.
+    pub(super) distances: u64,
+    /// What stopped the search early, if anything did.
+    pub(super) truncated_by: Option<TruncatedBy>,
+}
+
+/// `walk` the graph, `exact` scan, or `all` (no more items than `k`).
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Plan {
+    Walk,
+    Exact,
+    All,
+}
+
+/// What stopped a search early.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum TruncatedBy {
+    Deadline,
+}
+
+impl From<&index::Account> for Account {
+    fn from(account: &index::Account) -> Self {
+        Account {
+            plan: match account.plan {
+                index::Plan::Walk => Plan::Walk,
+                index::Plan::Exact => Plan::Exact,
+                index::Plan::All => Plan::All,
+            },
+            exact: account.exact,
+            matches: account.matches,
+            visited: account.visited,
+            distances: account.distances,
+            truncated_by: account.truncated_by.map(|reason| match reason {
+                index::TruncatedBy::Deadline => TruncatedBy::Deadline,
+            }),
+        }
+    }
+}
+
+/// The indexes that are served.
+#[derive(Serialize, ToSchema)]
+pub(super) struct IndexList<'a> {
+    #[schema(value_type = Vec<IndexSummary>)]
+    pub(super) indexes: Vec<IndexSummary<'a>>,
+}
+
+/// The size and kind of one index.
+#[derive(Serialize, ToSchema)]
+#[schema(as = IndexSummary)]
+pub(super) struct IndexSummary<'a> {
+    pub(super) name: &'a str,
+    /// Items in the index.
+    pub(super) n: u64,
+    pub(super) dim: usize,
+    #[schema(value_type = String, example = "ip")]
+    pub(super) metric: Metric,
+    #[schema(value_type = String, example = "f16")]
+    pub(super) element: ElementType,
+    pub(super) generation: u64,
+    /// Warm: its files are in memory.
+    pub(super) ready: bool,
+    /// Bundled example queries, see `/v1/indexes/{name}/examples`.
+    pub(super) examples: usize,
+}
+
+/// Everything there is to know about one index.
+#[derive(Serialize, ToSchema)]
+#[schema(as = IndexDetail)]
+pub(super) struct IndexDetail<'a> {
+    #[serde(flatten)]
+    pub(super) summary: IndexSummary<'a>,
+    pub(super) build: BuildDetail<'a>,
+    /// Items on each graph level, level 0 first.
+    pub(super) levels: &'a [u64],
+    pub(super) attributes: Vec<AttributeDetail<'a>>,
+    /// Recall against exact search, measured when the index was built.
+    pub(super) self_check: Option<SelfCheck<'a>>,
+    pub(super) memory: Memory,
+}
+
+/// How the index was built.
+#[derive(Serialize, ToSchema)]
+#[schema(as = BuildDetail)]
+pub(super) struct BuildDetail<'a> {
+    #[schema(example = "hnsw")]
+    pub(super) builder: &'a str,
+    pub(super) max_degree: u32,
+    pub(super) ef_construction: u32,
+    /// Pruning slack; null for a builder that has none.
+    pub(super) alpha: Option<f32>,
+    pub(super) backfill: bool,
+    pub(super) seed: u64,
+    /// The program that wrote the files.
+    #[schema(example = "vicinage 0.1.0")]
+    pub(super) writer: &'a str,
+    /// RFC 3339; null for a deterministic build.
+    pub(super) created: Option<String>,
+}
+
+/// An attribute column.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AttributeDetail)]
+pub(super) struct AttributeDetail<'a> {
+    pub(super) name: &'a str,
+    #[schema(value_type = String, example = "category")]
+    pub(super) kind: index::ColumnKind,
+    pub(super) nullable: bool,
+    pub(super) bytes: u64,
+}
+
+/// Recall of sampled queries against exact search.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SelfCheck)]
+pub(super) struct SelfCheck<'a> {
+    pub(super) queries: u32,
+    #[schema(example = "items")]
+    pub(super) queries_from: &'a str,
+    pub(super) k: u32,
+    pub(super) ef: u32,
+    pub(super) recall_id: f64,
+    pub(super) recall_distance: f64,
+}
+
+/// Where the bytes of an index are.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Memory {
+    pub(super) file_bytes: u64,
+    /// `mmap`, `populate` or `copy`.
+    #[schema(example = "mmap")]
+    pub(super) load: String,
+    /// Memory of the whole server process that is resident, all indexes together.
+    pub(super) process_resident_bytes: Option<u64>,
+}
+
+/// A page of bundled example queries.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ExampleList)]
+pub(super) struct ExampleList<'a> {
+    pub(super) total: usize,
+    /// Position of the first one returned.
+    pub(super) from: usize,
+    pub(super) examples: Vec<ExampleQuery<'a>>,
+}
+
+/// A query that somebody could really ask.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ExampleQuery)]
+pub(super) struct ExampleQuery<'a> {
+    pub(super) label: &'a str,
+    /// What the query stands for, in words.
+    pub(super) lines: &'a [String],
+    /// For the field of the same name in a search.
+    pub(super) vector_b64: String,
+}
+
+/// Which examples to return.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ExampleRange {
+    /// Position of the first one.
+    #[serde(default)]
+    pub(super) from: usize,
+    /// How many, at most 100.
+    #[serde(default = "default_example_count")]
+    pub(super) count: usize,
+}
+
+fn default_example_count() -> usize {
+    20
+}
+
+/// Progress towards being ready.
+#[derive(Serialize)]
+pub(super) struct Readiness<'a> {
+    /// `ready`, `warming` or `stopping`.
+    pub(super) status: &'static str,
+    pub(super) indexes: Vec<IndexReadiness<'a>>,
+}
+
+/// How much of one index has been read into memory.
+#[derive(Serialize)]
+pub(super) struct IndexReadiness<'a> {
+    pub(super) name: &'a str,
+    pub(super) ready: bool,
+    pub(super) bytes_done: u64,
+    pub(super) bytes_total: u64,
+}
+
+/// Microseconds since 1970-01-01 UTC as an RFC 3339 timestamp. Years beyond 0000–9999 are outside
+/// that standard and get a sign, as in ISO 8601.
+pub(super) fn rfc3339(micros: i64) -> String {
+    const DAY: i64 = 86_400_000_000;
+    let (days, in_day) = (micros.div_euclid(DAY), micros.rem_euclid(DAY));
+    // Civil from days, Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let sign = if (0..=9999).contains(&year) {
+        ""
+    } else if year < 0 {
+        "-"
+    } else {
+        "+"
+    };
+    let (seconds, fraction) = (in_day / 1_000_000, in_day % 1_000_000);
+    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    let date = format!("{sign}{:04}-{month:02}-{day:02}", year.abs());
+    match fraction {
+        0 => format!("{date}T{hour:02}:{minute:02}:{second:02}Z"),
+        _ => format!("{date}T{hour:02}:{minute:02}:{second:02}.{fraction:06}Z"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rfc3339;
+
+    #[test]
+    fn timestamps_are_rfc_3339_over_the_whole_range() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(-1), "1969-12-31T23:59:59.999999Z");
+        assert_eq!(rfc3339(951_782_400_000_000), "2000-02-29T00:00:00Z");
+        assert_eq!(rfc3339(1_709_209_845_500_000), "2024-02-29T12:30:45.500000Z");
+        assert_eq!(rfc3339(253_402_300_799_000_000), "9999-12-31T23:59:59Z");
+        assert_eq!(rfc3339(253_402_300_800_000_000), "+10000-01-01T00:00:00Z");
+        assert_eq!(rfc3339(-62_167_219_200_000_000), "0000-01-01T00:00:00Z");
+        assert!(rfc3339(i64::MIN).starts_with("-290308-12-21T"));
+        assert!(rfc3339(i64::MAX).starts_with("+294247-01-10T"));
+    }
+}
