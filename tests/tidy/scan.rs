@@ -41,15 +41,15 @@ pub(crate) fn word_violations(name: &str, text: &str, rules: &[Words]) -> Vec<St
                     }
                 }
                 TokenTree::Group(group)
-                    if group.delimiter() == Delimiter::Bracket && at > 0 && is(at - 1, '#') =>
+                    if group.delimiter() == Delimiter::Bracket
+                        && (at > 0 && is(at - 1, '#'))
+                        && ignores(group.stream()) =>
                 {
-                    if ignores(group.stream()) {
-                        let line = group.span().start().line;
-                        found.push(format!(
-                            "{name}:{line}: `ignore`: a test that does not run proves nothing; \
-                             make it fast, or take it out"
-                        ));
-                    }
+                    let line = group.span().start().line;
+                    found.push(format!(
+                        "{name}:{line}: `ignore`: a test that does not run proves nothing; make \
+                         it fast, or take it out"
+                    ));
                 }
                 _ => {}
             }
