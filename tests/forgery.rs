@@ -208,10 +208,12 @@ fn levels_that_make_no_sense_are_refused() {
     }
 }
 
+type Change = fn(&mut Vec<u8>);
+
 #[test]
 fn wrong_lengths_are_refused() {
     let good = cosine();
-    let changes: [(&str, fn(&mut Vec<u8>)); 7] = [
+    let changes: [(&str, Change); 7] = [
         ("empty", Vec::clear),
         ("one byte", |bytes| bytes.truncate(1)),
         ("a byte short", |bytes| bytes.truncate(bytes.len().saturating_sub(1))),

@@ -1,5 +1,7 @@
 //! Built indexes answer what a naive scan answers: every metric, element type and builder.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 mod common;
 
 use common::{MemorySource, block, build_quick, clustered, open, quick};

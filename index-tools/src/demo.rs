@@ -129,7 +129,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
         load: LoadMode::Populate,
         examples: examples.collect(),
     };
-    let vector = queries.row(shown[0]);
+    let vector = queries.row(shown.first().copied().unwrap_or(0));
     serve(&config, vec![served], |address, _| announce(address, vector), signals())?;
     Ok(())
 }
@@ -253,11 +253,12 @@ fn measure(
 
 /// The members at the upper quartile, the median and the lower quartile of precision@10, ties by
 /// place: examples that flatter nobody and are typical all the same.
-fn quartiles(found: &Answers, relevance: &Relevance) -> [usize; 3] {
+fn quartiles(found: &Answers, relevance: &Relevance) -> Vec<usize> {
     let precision = |at: usize| metrics::precision(found.ids(at, 10), relevance.judged(at), 10);
     let mut members: Vec<usize> = (0..relevance.queries()).collect();
     members.sort_by(|a, b| precision(*b).total_cmp(&precision(*a)).then(a.cmp(b)));
-    [1, 2, 3].map(|quarter| members[quarter * members.len() / 4])
+    let at = |quarter| members.get(quarter * members.len() / 4).copied();
+    [1, 2, 3].into_iter().filter_map(at).collect()
 }
 
 /// `count` of `0..rows`, evenly spread.
@@ -273,7 +274,7 @@ fn show_members(
     relevance: &Relevance,
     members: &[Member],
     found: &Answers,
-    shown: &[usize; 3],
+    shown: &[usize],
 ) -> Result<String, Failure> {
     let (mut scratch, mut hits) = (Scratch::default(), Vec::new());
     let params = SearchParams { ef: Some(EF), ..SearchParams::top(TOP) };

@@ -1,5 +1,6 @@
 //! What the tests share: items in memory, generated from a seed, and indexes built from them.
-#![allow(dead_code, unreachable_pub)] // each test binary uses a part
+// Each test binary uses a part; a helper that fails is a test that fails.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod allocator;
 pub mod crash;
