@@ -42,7 +42,7 @@ pub(crate) fn import_violations(files: &[(&str, &str)]) -> Vec<String> {
     for source in sources.values() {
         let Some(floor) = floor_of(unit(source)) else {
             found.push(format!(
-                "src/{} is on no floor: add \"{}\" to FLOORS in tests/tidy/main.rs, as high as \
+                "src/{} is on no floor: add \"{}\" to FLOORS in tests/tidy.rs, as high as \
                  what it needs and as low as who needs it",
                 source.name,
                 unit(source)

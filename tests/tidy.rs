@@ -1,13 +1,15 @@
 //! The rules of the source tree, held against the code: who may import whom, where `unsafe` and
 //! `async` may stand, how long a file may be, and that every crate has the workspace's lints.
 //!
-//! The rules are the constants below, once. `scan.rs` reads Rust sources as tokens, so that text
-//! in strings and comments is never taken for code; `imports.rs` finds what a file imports.
+//! The rules are the constants below, once. `tidy/scan.rs` reads Rust sources as tokens, so that text
+//! in strings and comments is never taken for code; `tidy/imports.rs` finds what a file imports.
 //! Each rule is also run against small sources that break it.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+#[path = "tidy/imports.rs"]
 mod imports;
+#[path = "tidy/scan.rs"]
 mod scan;
 
 use std::fs;
@@ -40,6 +42,7 @@ pub(crate) const FRONTS: &[(&str, &str)] = &[
     ("builder", "mod.rs runs the stages; parameters, errors and the source are its types"),
     ("kernels", "mod.rs dispatches to the instruction sets, which implement its traits"),
     ("search", "mod.rs runs the plans, which read its target"),
+    ("server", "mod.rs starts and ends everything; what it is configured with are its types"),
 ];
 
 /// What may stand only in some files of `src/`.
