@@ -27,8 +27,6 @@ pub const CHECKSUM_BYTES: usize = size_of::<u64>();
 pub enum SectionKind {
     /// Schema, build parameters and statistics.
     Meta = 1,
-    /// Where searches start.
-    EntryPoints = 2,
     /// Base-layer neighbors, `[n, max_degree] u32`.
     Graph = 3,
     /// The upper HNSW layers.
@@ -46,10 +44,9 @@ pub enum SectionKind {
 }
 
 impl SectionKind {
-    /// Every kind, by code. Code 5 is reserved for overflow edges.
-    pub const ALL: [SectionKind; 9] = [
+    /// Every kind, by code. Codes 2 and 5 are reserved for entry points and overflow edges.
+    pub const ALL: [SectionKind; 8] = [
         SectionKind::Meta,
-        SectionKind::EntryPoints,
         SectionKind::Graph,
         SectionKind::Levels,
         SectionKind::Vectors,
@@ -73,7 +70,6 @@ impl SectionKind {
     pub const fn name(self) -> &'static str {
         match self {
             SectionKind::Meta => "meta",
-            SectionKind::EntryPoints => "entry points",
             SectionKind::Graph => "graph",
             SectionKind::Levels => "levels",
             SectionKind::Vectors => "vectors",
