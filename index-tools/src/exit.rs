@@ -17,7 +17,7 @@ use vicinage::segments::publish::{CurrentError, PublishError};
 use vicinage::server::ServeError;
 use vicinage_datasets::{NarrowError, ReadError, SpecError, WriteError};
 
-use crate::input::InputError;
+use crate::batch::InputError;
 use crate::units::bytes;
 
 /// Why the process ends; the number is its exit code.

@@ -2,32 +2,21 @@
 //! [`vicinage::builder::ItemSource`] on the other.
 
 use std::error::Error;
-use std::mem::{replace, take};
-use std::path::{Path, PathBuf};
+use std::mem::take;
+use std::path::Path;
 
-use vicinage::builder::{ColumnBatch, ItemBatch, ItemSource};
+use vicinage::builder::{ItemBatch, ItemSource};
 use vicinage::index::ColumnKind;
 use vicinage::types::ElementType;
-use vicinage::vectors::VectorBlock;
 use vicinage_datasets as datasets;
 use vicinage_datasets::{
-    AttributeColumns, AttributeField, AttributeValues, Batch, Element, ReadOptions, Shape,
-    VectorData, VectorReader,
+    AttributeColumns, AttributeField, Batch, Element, ReadOptions, Shape, VectorReader,
 };
 
 use crate::args::InputArgs;
+use crate::batch::{block, column_batch};
 use crate::exit::Failure;
 use crate::sidecar::Sidecar;
-
-/// A file that is whole, but does not fit what is done with it.
-#[derive(Debug, thiserror::Error)]
-#[error("{}, {place}: expected {expected}, found {found}", path.display())]
-pub(crate) struct InputError {
-    pub(crate) path: PathBuf,
-    pub(crate) place: String,
-    pub(crate) expected: String,
-    pub(crate) found: String,
-}
 
 /// The items of a build, read batch by batch.
 pub(crate) struct Items {
@@ -154,59 +143,5 @@ fn kind(kind: datasets::AttributeKind) -> ColumnKind {
         From::Timestamp => ColumnKind::Timestamp,
         From::Text => ColumnKind::Category,
         _ => ColumnKind::Tags,
-    }
-}
-
-/// The values of the rows named, as the builder takes them. Integers in lists become tags.
-pub(crate) fn column_batch(values: &AttributeValues, rows: &[usize]) -> ColumnBatch {
-    fn pick<T: Copy>(values: &[Option<T>], rows: &[usize]) -> Vec<Option<T>> {
-        rows.iter().map(|&row| values[row]).collect()
-    }
-    match values {
-        AttributeValues::Bool(values) => ColumnBatch::Bool(pick(values, rows)),
-        AttributeValues::I64(values) => ColumnBatch::I64(pick(values, rows)),
-        AttributeValues::F64(values) => ColumnBatch::F64(pick(values, rows)),
-        AttributeValues::Timestamp(values) => ColumnBatch::Timestamp(pick(values, rows)),
-        AttributeValues::Text(values) => {
-            let text = |&row: &usize| values.get(row).map(str::to_owned);
-            ColumnBatch::Category(rows.iter().map(text).collect())
-        }
-        AttributeValues::TextList(values) => {
-            let texts = |&row: &usize| Some(values.get(row)?.map(str::to_owned).collect());
-            ColumnBatch::Tags(rows.iter().map(texts).collect())
-        }
-        AttributeValues::I64List(values) => {
-            let texts = |&row: &usize| Some(values.get(row)?.iter().map(i64::to_string).collect());
-            ColumnBatch::Tags(rows.iter().map(texts).collect())
-        }
-        // A kind that this build does not know: no values of it.
-        _ => ColumnBatch::Tags(vec![None; rows.len()]),
-    }
-}
-
-/// The vectors of a batch in the type that they come in, f64 as f32; the batch has none after that.
-pub(crate) fn block(batch: &mut Batch, path: &Path) -> Result<VectorBlock, InputError> {
-    if let VectorData::F64(_) = batch.vectors {
-        return match batch.to_f32() {
-            Ok(values) => Ok(VectorBlock::F32(values.into_owned())),
-            Err(error) => Err(InputError {
-                path: path.to_owned(),
-                place: format!("row {}, component {}", error.row, error.component),
-                expected: "a value within the range of f32, ±3.4028235e38".to_owned(),
-                found: format!("{:e}", error.value),
-            }),
-        };
-    }
-    match replace(&mut batch.vectors, VectorData::F32(Vec::new())) {
-        VectorData::F32(values) => Ok(VectorBlock::F32(values)),
-        VectorData::F16(values) => Ok(VectorBlock::F16(values)),
-        VectorData::I8(values) => Ok(VectorBlock::I8(values)),
-        VectorData::U8(values) => Ok(VectorBlock::U8(values)),
-        other => Err(InputError {
-            path: path.to_owned(),
-            place: "whole file".to_owned(),
-            expected: "components of f64, f32, f16, i8 or u8".to_owned(),
-            found: other.element().to_string(),
-        }),
     }
 }

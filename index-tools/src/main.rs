@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `plan`, `build`, `inspect`, `verify`, `truth`, `query`, `eval`, `demo`, `completions` | the verbs |
 //! | `args` | arguments that several verbs share |
-//! | `input`, `sidecar` | from data files to the items of a build |
+//! | `input`, `sidecar`, `batch` | from data files to the items of a build |
 //! | `queries` | query vectors |
 //! | `measure` | asking many queries; recall, usefulness, speed |
 //! | `shortlist` | answers with attributes, as a table |
@@ -15,6 +15,7 @@
 //! Results go to standard output, progress and errors to standard error.
 
 mod args;
+mod batch;
 mod build;
 mod completions;
 mod demo;

@@ -9,8 +9,8 @@ use vicinage_datasets::{
     find_duplicate_id, open_table,
 };
 
+use crate::batch::{InputError, column_batch};
 use crate::exit::Failure;
-use crate::input::{InputError, column_batch};
 
 /// The attributes of all items.
 pub(crate) struct Sidecar {

@@ -14,8 +14,8 @@ use vicinage_datasets::{
 };
 
 use crate::args::{ProgressArgs, threads_or_cores};
+use crate::batch::block;
 use crate::exit::{Exit, Failure};
-use crate::input::block;
 use crate::interrupt::Interrupt;
 use crate::progress::Reporter;
 use crate::queries::Queries;

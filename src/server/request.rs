@@ -4,7 +4,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::Limits;
+use super::config::Limits;
 use super::error::{ApiError, Fault};
 use super::wire::{Query, SearchRequest};
 use crate::index::{Index, SearchError};

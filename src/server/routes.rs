@@ -20,10 +20,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::{ApiError, Fault, Problem};
+use super::host::Host;
 use super::metrics::resident_bytes;
 use super::page;
 use super::search::SearchJob;
-use super::state::{App, Host};
+use super::state::App;
 use super::wire::{
     AttributeDetail, BuildDetail, ExampleList, ExampleQuery, ExampleRange, IndexDetail, IndexList,
     IndexSummary, Memory, SearchReply, SearchRequest, SelfCheck, rfc3339,

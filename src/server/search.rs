@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::Limits;
+use super::config::Limits;
 use super::error::ApiError;
+use super::host::Host;
 use super::request;
-use super::state::Host;
 use super::wire::{
     Account, Attributes, Ids, QueryResult, Scores, SearchReply, SearchRequest, Took,
 };

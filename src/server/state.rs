@@ -8,21 +8,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Semaphore;
 
-use super::metrics::{IndexMetrics, Metrics};
+use super::config::{Limits, ServedIndex, ServerConfig};
+use super::host::{Host, Warmth};
+use super::metrics::Metrics;
 use super::pool::Pool;
-use super::warm::Warmth;
-use super::{Examples, Limits, ServedIndex, ServerConfig};
-use crate::index::{Index, LoadMode};
-
-/// One served index with what belongs to it.
-pub(super) struct Host {
-    pub(super) name: String,
-    pub(super) index: Arc<Index>,
-    pub(super) load: LoadMode,
-    pub(super) examples: Vec<Examples>,
-    pub(super) metrics: IndexMetrics,
-    pub(super) warmth: Warmth,
-}
 
 /// The server's state.
 pub(super) struct App {

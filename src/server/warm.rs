@@ -4,44 +4,17 @@
 use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::state::Host;
-use crate::index::{Index, LoadMode, Scratch, SearchParams};
+use super::host::Host;
+use crate::index::{Index, Scratch, SearchParams};
 use crate::types::NodeId;
 
 /// Searches that warm an index, and the time after which they are enough.
 const SEARCHES: u64 = 256;
 const SEARCH_TIME: Duration = Duration::from_secs(2);
 const BLOCK_BYTES: usize = 1 << 20;
-
-/// How warm an index is.
-pub(super) struct Warmth {
-    bytes_done: AtomicU64,
-    bytes_total: u64,
-    ready: AtomicBool,
-}
-
-impl Warmth {
-    pub(super) fn new(index: &Index, load: LoadMode) -> Warmth {
-        // The other modes have read the file when they opened it.
-        let bytes_total = match load {
-            LoadMode::Mmap => index.info().file_bytes,
-            LoadMode::Populate | LoadMode::Copy => 0,
-        };
-        Warmth { bytes_done: AtomicU64::new(0), bytes_total, ready: AtomicBool::new(false) }
-    }
-
-    pub(super) fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
-    }
-
-    /// Bytes read so far and bytes to read.
-    pub(super) fn progress(&self) -> (u64, u64) {
-        (self.bytes_done.load(Ordering::Relaxed).min(self.bytes_total), self.bytes_total)
-    }
-}
 
 /// Warms the indexes one after the other; returns early when `stop` is set.
 pub(super) fn warm(hosts: &[Arc<Host>], stop: &AtomicBool) {
