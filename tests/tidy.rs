@@ -42,7 +42,6 @@ pub(crate) const FRONTS: &[(&str, &str)] = &[
     ("builder", "mod.rs runs the stages; parameters, errors and the source are its types"),
     ("kernels", "mod.rs dispatches to the instruction sets, which implement its traits"),
     ("search", "mod.rs runs the plans, which read its target"),
-    ("server", "mod.rs starts and ends everything; what it is configured with are its types"),
 ];
 
 /// What may stand only in some files of `src/`.
