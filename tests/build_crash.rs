@@ -18,9 +18,13 @@ use vicinage::segments::manifest::ManifestError;
 use vicinage::segments::publish::CurrentError;
 use vicinage::types::ElementType;
 
-fn build(index: &Path, layer: &dyn FileLayer, n: usize) -> Result<u64, String> {
-    let mut source = everything::source(n, 8, ElementType::I8, 1);
-    match build_through(layer, index, &mut source, &everything::params(), &Silent) {
+fn build(index: &Path, layer: &dyn FileLayer, n: usize, spool: bool) -> Result<u64, String> {
+    let source = everything::source(n, 8, ElementType::I8, 1);
+    let (mut source, params) = match spool {
+        false => (source, everything::params()),
+        true => everything::spooled(source),
+    };
+    match build_through(layer, index, &mut source, &params, &Silent) {
         Ok(report) => Ok(report.generation),
         Err(error) => Err(error.to_string()),
     }
@@ -47,22 +51,27 @@ fn generation(index: &Path) -> Result<u64, String> {
 
 #[test]
 fn after_any_crash_of_a_build_the_old_or_the_new_index_is_there() {
-    for old in [0, 1, 2] {
+    for (old, spool) in [(0, false), (1, false), (2, false), (1, true)] {
         let dir = tempfile::tempdir().unwrap();
         let recorder = Recorder::new(dir.path(), None);
         let index = dir.path().join("jobs");
         let mut model = Model::new();
         for generation in 0..old {
-            build(&index, &recorder, 100 + generation).unwrap();
+            build(&index, &recorder, 100 + generation, false).unwrap();
         }
         recorder.take_log().iter().for_each(|change| model.apply(change));
         model.settle();
-        build(&index, &recorder, 300).unwrap();
+        build(&index, &recorder, 300, spool).unwrap();
         let log = recorder.take_log();
-        let next = |index: &Path| build(index, &Hasty, 5);
+        let spooled = |change: &Change| matches!(change, Change::Seal(path) if path.ends_with("vectors.spool"));
+        assert_eq!(log.iter().any(spooled), spool);
+        let next = |index: &Path| build(index, &Hasty, 5, false);
         let check = Check { generation: &generation, next: &next };
         let tried = first_failure(&model, &log, old as u64, &check).unwrap();
-        eprintln!("over {old} generations: {tried} disks after {} changes", log.len());
+        eprintln!(
+            "over {old} generations, spool {spool}: {tried} disks after {} changes",
+            log.len()
+        );
         assert!(tried > 40, "only {tried} disks after {} changes", log.len());
 
         // And it can tell: without the sync of the segment file some crash breaks the index.

@@ -28,6 +28,7 @@ use vicinage::progress::{Progress, Stage};
 use vicinage::types::ElementType;
 
 const INDEX: &str = "KILL_TEST_INDEX";
+const SPOOL: &str = "KILL_TEST_SPOOL";
 
 /// Kills in a usual run.
 const KILLS: usize = 25;
@@ -58,10 +59,14 @@ impl Progress for Aloud {
 #[test]
 fn child() {
     let Some(index) = std::env::var_os(INDEX) else { return };
-    let mut source = everything::source(LARGE, 12, ElementType::F32, 1);
+    let source = everything::source(LARGE, 12, ElementType::F32, 1);
+    let (mut source, params) = match std::env::var_os(SPOOL) {
+        None => (source, everything::params()),
+        Some(_) => everything::spooled(source),
+    };
     // The harness wrote the test's name without ending the line.
     println!();
-    build(Path::new(&index), &mut source, &everything::params(), &Aloud).unwrap();
+    build(Path::new(&index), &mut source, &params, &Aloud).unwrap();
     println!("stage {DONE}");
 }
 
@@ -72,13 +77,14 @@ struct Build {
 }
 
 impl Build {
-    fn start(index: &Path) -> Build {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "child", "--nocapture"])
-            .env(INDEX, index)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+    /// With `spool`, the vectors are on disk while the graph is built.
+    fn start(index: &Path, spool: bool) -> Build {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "child", "--nocapture"]).env(INDEX, index).stdout(Stdio::piped());
+        if spool {
+            command.env(SPOOL, "1");
+        }
+        let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (sender, stages) = channel();
         // Ends with the child's output.
@@ -127,6 +133,20 @@ impl Build {
     }
 }
 
+/// The shortest time of each stage in a few builds below `dir`: whatever slowed one of them down
+/// must not put the kills of a stage after its end.
+fn measure(dir: &Path) -> Vec<(String, Duration)> {
+    let run = |at| Build::start(&dir.join(format!("measured-{at}")), at == 1).measure();
+    let mut stages = run(0);
+    for again in (1..4).map(run) {
+        for ((stage, shortest), (same, took)) in stages.iter_mut().zip(again) {
+            assert_eq!(*stage, same);
+            *shortest = took.min(*shortest);
+        }
+    }
+    stages
+}
+
 /// Builds a small generation over what is there, and checks that nothing else stays.
 fn next_build(index: &Path, generation: u64) {
     let source = everything::source(SMALL, 12, ElementType::F32, 1);
@@ -146,19 +166,19 @@ fn a_killed_build_leaves_the_old_index_or_the_new_one() {
     let (mut random, seed) = Random::seeded();
     let dir = tempfile::tempdir().unwrap();
     let index = dir.path().join("jobs");
-    let stages = Build::start(&index).measure();
+    let stages = measure(dir.path());
     assert!(stages.len() > 10, "{stages:?}");
-    next_build(&index, 2);
-    let mut generation = 2;
+    next_build(&index, 1);
+    let mut generation = 1;
     let mut counts: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
     for round in 0..kills {
         // Each stage in turn, so that short ones get their share, and the last one, publishing,
         // every third time; with some time to spare, since builds differ.
         let at = if round % 3 == 0 { stages.len() - 1 } else { round % stages.len() };
         let (stage, took) = &stages[at];
-        let after = took.mul_f32(1.2 * random.unit());
+        let after = took.mul_f32(2.0 * random.unit());
         let case = format!("SEED={seed} round {round}, {after:?} into {stage}");
-        let over = Build::start(&index).kill(stage, after);
+        let over = Build::start(&index, round % 2 == 1).kill(stage, after);
 
         let report = verify(&index, true, &Aloud).unwrap_or_else(|error| panic!("{case}: {error}"));
         assert_eq!(report.damage, [], "{case}");
@@ -174,6 +194,8 @@ fn a_killed_build_leaves_the_old_index_or_the_new_one() {
         generation += u64::from(new) + 1;
         next_build(&index, generation);
     }
+    let late: usize = counts.values().map(|[_, _, over]| over).sum();
+    assert!(2 * late < kills, "{late} of {kills} builds were through before they were killed");
     eprintln!("{kills} kills; stage: old index, new index, through before the kill");
     for (stage, [old, new, over]) in counts {
         eprintln!("  {stage}: {old}, {new}, {over}");
@@ -185,12 +207,12 @@ fn a_killed_build_leaves_the_old_index_or_the_new_one() {
 fn a_killed_first_build_leaves_an_index_or_none() {
     let (mut random, seed) = Random::seeded();
     let dir = tempfile::tempdir().unwrap();
-    let stages = Build::start(&dir.path().join("measured")).measure();
+    let stages = measure(dir.path());
     for (round, (stage, took)) in stages.iter().enumerate() {
         let index = dir.path().join(format!("jobs-{round}"));
         let after = took.mul_f32(random.unit());
         let case = format!("SEED={seed} round {round}, {after:?} into {stage}");
-        let over = Build::start(&index).kill(stage, after);
+        let over = Build::start(&index, round % 2 == 0).kill(stage, after);
         let there = index.join("MANIFEST.json").exists();
         assert!(there || !over, "{case}");
         if there {

@@ -3,8 +3,9 @@
 
 use std::path::Path;
 
-use vicinage::builder::{BuildParams, ColumnBatch};
+use vicinage::builder::{BuildError, BuildParams, ColumnBatch, build};
 use vicinage::index::{Account, Hit, Index, LoadMode, OpenError, Scratch, SearchParams};
+use vicinage::progress::Silent;
 use vicinage::types::{ElementType, ItemId, Metric, NodeId};
 
 use super::{MemorySource, clustered, quick};
@@ -47,6 +48,20 @@ pub fn params() -> BuildParams {
         threads: 1,
         deterministic: true,
         ..quick(Metric::Cosine)
+    }
+}
+
+/// The same under a memory limit that sends the vectors to disk while the graph is built, and items
+/// without attributes, whose memory cannot be known before they are read.
+pub fn spooled(source: MemorySource) -> (MemorySource, BuildParams) {
+    let mut source = MemorySource { attributes: Vec::new(), ..source };
+    let tight = BuildParams { memory_limit: Some(1), ..params() };
+    let nowhere = tempfile::tempdir().unwrap();
+    match build(nowhere.path(), &mut source, &tight, &Silent) {
+        Err(BuildError::MemoryLimit { needed, .. }) => {
+            (source, BuildParams { memory_limit: Some(needed), ..tight })
+        }
+        other => panic!("not limited: {other:?}"),
     }
 }
 
