@@ -39,9 +39,6 @@ pub enum OpenError {
     /// No current generation, or one that cannot be opened.
     #[error(transparent)]
     Current(#[from] CurrentError),
-    /// A segment file is damaged.
-    #[error(transparent)]
-    Corrupt(#[from] Corruption),
     /// A segment file cannot be used.
     #[error(transparent)]
     Segment(#[from] crate::format::OpenError),
@@ -52,16 +49,6 @@ pub enum OpenError {
         path: PathBuf,
         /// How many there are.
         found: usize,
-    },
-    /// The manifest and the segment file do not say the same.
-    #[error("{} does not hold what the manifest says: expected {expected}, found {found}", path.display())]
-    Mismatch {
-        /// The segment file.
-        path: PathBuf,
-        /// What the manifest says.
-        expected: String,
-        /// What the file says.
-        found: String,
     },
 }
 

@@ -291,7 +291,6 @@ fn open_error(error: &OpenError) -> Failure {
         OpenError::Current(CurrentError::Segment(error)) | OpenError::Segment(error) => {
             segment_error(error)
         }
-        OpenError::Corrupt(damage) => corruption(damage),
         _ => Failure::new(Exit::Corrupt, error.to_string()),
     }
 }

@@ -61,6 +61,7 @@ impl Beam {
         self.visited.reset(layer.len());
         let mut stats = BeamStats::default();
         self.batch.clear();
+        self.batch.reserve(layer.degree().max(entries.len()));
         for entry in entries {
             self.visited.insert(*entry);
             self.batch.push(*entry);
