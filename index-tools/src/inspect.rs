@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 use vicinage::index::{Index, IndexInfo, Inspection, LoadMode};
+use vicinage::server::rfc3339;
 
 use crate::args::FormatArgs;
 use crate::build::{graph, self_check};
@@ -62,7 +63,9 @@ pub(crate) fn run(args: &InspectArgs) -> Result<(), Failure> {
 fn header(info: &IndexInfo, inside: &Inspection) -> Vec<(&'static str, String)> {
     let (build, statistics) = (&info.meta.build, &info.meta.statistics);
     let created = match info.created_unix_s {
-        Some(seconds) => units::date(i64::try_from(seconds).unwrap_or(i64::MAX)),
+        Some(seconds) => {
+            rfc3339(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000))
+        }
         None => "not recorded (deterministic build)".to_owned(),
     };
     let mut fields = vec![

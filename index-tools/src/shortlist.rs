@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use vicinage::index::{AttributeValue, Hit, Index};
+use vicinage::server::rfc3339;
 
 use crate::exit::Failure;
 use crate::text::Table;
@@ -84,7 +85,7 @@ pub(crate) fn plain(value: &AttributeValue<'_>) -> String {
         AttributeValue::Bool(value) => if *value { "yes" } else { "no" }.to_owned(),
         AttributeValue::I64(value) => value.to_string(),
         AttributeValue::F64(value) => value.to_string(),
-        AttributeValue::Timestamp(micros) => units::timestamp(*micros),
+        AttributeValue::Timestamp(micros) => rfc3339(*micros),
         AttributeValue::Text(text) => (*text).to_owned(),
         AttributeValue::Tags(tags) => tags.join(", "),
     }
@@ -96,7 +97,7 @@ fn value_json(value: &AttributeValue<'_>) -> Value {
         AttributeValue::Bool(value) => json!(value),
         AttributeValue::I64(value) => json!(value),
         AttributeValue::F64(value) => json!(value),
-        AttributeValue::Timestamp(micros) => json!(units::timestamp(*micros)),
+        AttributeValue::Timestamp(micros) => json!(rfc3339(*micros)),
         AttributeValue::Text(text) => json!(text),
         AttributeValue::Tags(tags) => json!(tags),
     }

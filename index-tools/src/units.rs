@@ -1,7 +1,5 @@
 //! Numbers as people read them, and sizes as they write them.
 
-use jiff::Timestamp;
-
 /// `1.3 GiB`; three figures, powers of 1024.
 pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -75,17 +73,6 @@ pub(crate) fn speed(per_second: f64, unit: &str) -> String {
     } else {
         format!("{} {unit}/s", rate(per_second))
     }
-}
-
-/// Seconds since 1970 as `2026-01-31T08:05:00Z`.
-pub(crate) fn date(seconds: i64) -> String {
-    Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |at| at.to_string())
-}
-
-/// Microseconds since 1970 as `2026-01-31T08:05:00.25Z`; as the number where no year that is
-/// written with four digits holds it.
-pub(crate) fn timestamp(micros: i64) -> String {
-    Timestamp::from_microsecond(micros).map_or_else(|_| micros.to_string(), |at| at.to_string())
 }
 
 /// A share as people compare them: four decimals.

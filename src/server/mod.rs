@@ -53,6 +53,7 @@ use tokio::sync::oneshot;
 pub use cli::{RunError, ServeArgs, run};
 pub use config::{Examples, Limits, ServeError, ServedIndex, ServerConfig};
 pub use routes::openapi;
+pub use wire::rfc3339;
 
 use config::check_indexes;
 use state::App;
