@@ -6,7 +6,6 @@ use vicinage::server::rfc3339;
 
 use crate::exit::Failure;
 use crate::text::Table;
-use crate::units;
 
 /// The attributes to show with each answer: names and column numbers.
 pub(crate) struct Columns(Vec<(String, usize)>);
