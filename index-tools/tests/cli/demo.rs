@@ -65,10 +65,10 @@ fn measures_without_serving() {
         "NDCG@100",
         "precision@10",
         "hit rate@10",
-        "Member 0",
+        "Member ",
         "· Weigh anchors.",
         "title of row",
-        "precision@10 of this member",
+        "the median of all test members",
         "temporary and is gone",
     ]);
     assert_eq!(shown.out.matches("\nMember ").count(), 3);
@@ -154,9 +154,15 @@ fn serves_what_it_says_until_it_is_interrupted() {
     ));
     assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
     // The same jobs as in the table of the first member.
-    let jobs = between("Member 0", "Member ");
+    let jobs = between("\nMember ", "\nMember ");
+    let shown = |title: &String| {
+        jobs.lines().any(|line| line.ends_with(title) || line.contains(&format!("{title} ")))
+    };
+    // The heading names an occupation like a title, too; the table has five.
+    let table = jobs.split_once("item_id").unwrap().1;
     let titles: Vec<String> =
-        (0..ITEMS).map(title).filter(|t| jobs.contains(&format!("{t} "))).collect();
+        (0..ITEMS).map(title).filter(|title| shown(title) && table.contains(title)).collect();
+    assert!(!titles.is_empty(), "{jobs}");
     assert!(titles.iter().all(|title| reply.contains(title)), "{titles:?} in {reply}");
     let page = ask(format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"));
     assert!(page.starts_with("HTTP/1.1 200") && page.contains("<html"), "{page}");
