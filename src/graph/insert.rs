@@ -34,8 +34,8 @@ const BATCH_SHARE: usize = 32;
 /// And at most this many items, which is plenty for as many threads as machines have.
 const BATCH_MAX: usize = 4096;
 
-/// Lists shrunk at a time at the end.
-const SHRINK_CHUNK: usize = 1 << 16;
+/// Lists shrunk at a time at the end: enough for all threads, little memory.
+const SHRINK_CHUNK: usize = 1 << 12;
 
 /// What the builder is told.
 #[derive(Clone, Copy, Debug, PartialEq)]
