@@ -18,6 +18,10 @@ use crate::batch::{block, column_batch};
 use crate::exit::Failure;
 use crate::sidecar::Sidecar;
 
+/// Bytes of vectors in a batch. The attributes of its rows come as texts of their own, which can be
+/// many times that, so a batch is small.
+const BATCH_BYTES: usize = 256 << 10;
+
 /// The items of a build, read batch by batch.
 pub(crate) struct Items {
     reader: Box<dyn VectorReader>,
@@ -40,7 +44,7 @@ impl Items {
         // A file of vectors alone has no id column; then the name is one of the sidecar.
         let in_sidecar = !has_columns && args.attributes_from.is_some();
         let id_column = args.ids.clone().filter(|_| !in_sidecar);
-        let options = ReadOptions { id_column, attributes: own, ..ReadOptions::default() };
+        let options = ReadOptions { id_column, attributes: own, batch_bytes: BATCH_BYTES };
         let reader = datasets::open(&args.input, &options)?;
         let has_ids = has_columns && has_ids(&args.input.path, &options)?;
         let sidecar = match &args.attributes_from {
