@@ -127,6 +127,10 @@ impl ItemSource for Items {
         self.fields().iter().map(|field| (field.name.clone(), kind(field.kind))).collect()
     }
 
+    fn held_bytes(&self) -> u64 {
+        self.sidecar.as_ref().map_or(0, Sidecar::bytes)
+    }
+
     fn next_batch(&mut self) -> Result<Option<ItemBatch>, Box<dyn Error + Send + Sync>> {
         self.next()
     }

@@ -128,6 +128,11 @@ impl Sidecar {
     }
 
     /// Checks that every row of the sidecar had an item.
+    /// Memory that the attributes take here.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.columns.iter().map(column_bytes).sum()
+    }
+
     pub(crate) fn check_all_used(&self, items: &Path) -> Result<(), InputError> {
         let Join::Ids { rows, used } = &self.join else { return Ok(()) };
         match rows.iter().find(|&&(_, row)| !used[row]) {
@@ -160,5 +165,29 @@ fn append(column: &mut AttributeValues, more: &AttributeValues) {
         }
         // A reader gives every batch of a column in the kind that it announced.
         _ => {}
+    }
+}
+
+fn column_bytes(column: &AttributeValues) -> u64 {
+    let offsets = |rows: usize| 8 * rows as u64;
+    match column {
+        AttributeValues::Bool(values) => values.len() as u64,
+        AttributeValues::I64(values) | AttributeValues::Timestamp(values) => {
+            16 * values.len() as u64
+        }
+        AttributeValues::F64(values) => 16 * values.len() as u64,
+        AttributeValues::Text(values) => {
+            offsets(values.len()) + values.iter().flatten().map(|t| t.len() as u64).sum::<u64>()
+        }
+        AttributeValues::TextList(values) => {
+            let texts = (0..values.len()).filter_map(|row| values.get(row)).flatten();
+            offsets(values.len()) + texts.map(|text| 8 + text.len() as u64).sum::<u64>()
+        }
+        AttributeValues::I64List(values) => {
+            let lists = (0..values.len()).filter_map(|row| values.get(row));
+            offsets(values.len()) + lists.map(|list| 8 * list.len() as u64).sum::<u64>()
+        }
+        // A kind that this build does not know.
+        _ => 0,
     }
 }

@@ -241,6 +241,11 @@ pub trait ItemSource {
     /// The attributes, in the order of [`ItemBatch::attributes`].
     fn attributes(&self) -> Vec<(String, ColumnKind)>;
 
+    /// Memory that the source itself holds while it is read, beside one batch.
+    fn held_bytes(&self) -> u64 {
+        0
+    }
+
     /// The next items; `None` after the last. After an error the source is not asked again.
     fn next_batch(&mut self) -> Result<Option<ItemBatch>, SourceError>;
 }
