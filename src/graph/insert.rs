@@ -251,7 +251,7 @@ impl<'a, S: Space> Growing<'a, S> {
             list[..old.len()].copy_from_slice(old);
         } else {
             with_worker(workers, |worker| {
-                dispatch(Reprune { growing: self, place: (0, node), degree, worker });
+                dispatch(Reprune { growing: self, node, worker });
                 for (slot, neighbor) in list.iter_mut().zip(&worker.kept) {
                     *slot = neighbor.node;
                 }
@@ -262,6 +262,11 @@ impl<'a, S: Space> Growing<'a, S> {
 
     fn into_graph(self) -> Graph {
         Graph { base: self.base, max_degree: self.params.max_degree, levels: self.levels }
+    }
+
+    /// How many neighbors a node of a layer is to have.
+    fn degree(&self, layer: usize) -> usize {
+        if layer == 0 { self.params.max_degree } else { self.levels.degree }
     }
 
     /// Slots per list of a layer.
@@ -330,7 +335,7 @@ impl<S: Space> Operation for Choose<'_, S> {
             }
             candidates.clear();
             candidates.extend(beam.found().iter());
-            let degree = if layer == 0 { params.max_degree } else { growing.levels.degree };
+            let degree = growing.degree(layer);
             let space = LayerSpace { growing, layer };
             robust_prune(isa, &space, candidates.iter().copied(), degree, params.rule, prune, kept);
             chosen[layer] = kept.clone();
@@ -414,19 +419,17 @@ impl<S: Space> Operation for Extend<'_, S> {
         }
         score_list(isa, growing, place, old, worker);
         worker.candidates.extend(group.iter().map(|edge| edge.source));
-        let degree = if place.0 == 0 { growing.params.max_degree } else { growing.levels.degree };
-        prune_candidates(isa, growing, place.0, degree, worker);
+        prune_candidates(isa, growing, place.0, worker);
         list.clear();
         list.extend(worker.kept.iter().map(|neighbor| neighbor.node));
         (place, list)
     }
 }
 
-/// Prunes an overgrown list; what is kept is left in `worker.kept`.
+/// Prunes an overgrown base-layer list; what is kept is left in `worker.kept`.
 struct Reprune<'a, S> {
     growing: &'a Growing<'a, S>,
-    place: Place,
-    degree: usize,
+    node: NodeId,
     worker: &'a mut Worker,
 }
 
@@ -435,10 +438,10 @@ impl<S: Space> Operation for Reprune<'_, S> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let Reprune { growing, place, degree, worker } = self;
-        let old = growing.lists(place.0).neighbors(place.1);
-        score_list(isa, growing, place, old, worker);
-        prune_candidates(isa, growing, place.0, degree, worker);
+        let Reprune { growing, node, worker } = self;
+        let old = growing.lists(0).neighbors(node);
+        score_list(isa, growing, (0, node), old, worker);
+        prune_candidates(isa, growing, 0, worker);
     }
 }
 
@@ -465,10 +468,10 @@ fn prune_candidates<I: Isa, S: Space>(
     isa: I,
     growing: &Growing<'_, S>,
     layer: usize,
-    degree: usize,
     worker: &mut Worker,
 ) {
     let Worker { prune, candidates, kept, .. } = worker;
+    let degree = growing.degree(layer);
     candidates.sort_unstable();
     let space = LayerSpace { growing, layer };
     robust_prune(isa, &space, candidates.iter().copied(), degree, growing.params.rule, prune, kept);
