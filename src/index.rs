@@ -211,6 +211,26 @@ impl Index {
         Ok(account)
     }
 
+    /// Replaces the contents of `scores` by the exact scores of `nodes`, in that order. Cost: one
+    /// distance a node.
+    ///
+    /// # Errors
+    /// See [`SearchError`]; `scores` is then left alone.
+    ///
+    /// # Panics
+    /// If a node is none of this index.
+    pub fn scores(
+        &self,
+        vector: &[f32],
+        nodes: &[NodeId],
+        scores: &mut Vec<f32>,
+    ) -> Result<(), SearchError> {
+        let target = self.segment.target();
+        search::distances(&target, vector, nodes, scores)?;
+        scores.iter_mut().for_each(|value| *value = target.metric.score(*value));
+        Ok(())
+    }
+
     /// The node that holds an item.
     pub fn find(&self, item: ItemId) -> Option<NodeId> {
         self.segment.find(item)

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use crate::kernels::{Element, Isa, Operation, dispatch};
-use crate::types::{Admit, Metric, NodeId};
+use crate::types::{Admit, Metric, NodeId, Scorer};
 use crate::vectors::{Form, RowScorer, Rows, Vectors, query_scale};
 use crate::with_element;
 
@@ -210,6 +210,31 @@ impl<E: Element, A: Admit> Operation for ScanOne<'_, E, A> {
             }
         }
         start
+    }
+}
+
+/// Scores chosen rows for one query.
+#[derive(Debug)]
+pub struct ScoreNodes<'a, E> {
+    /// The rows.
+    pub rows: Rows<'a, E>,
+    /// `[dim]`.
+    pub query: &'a [f32],
+    /// The distance.
+    pub form: Form<'a>,
+    /// Which rows.
+    pub nodes: &'a [NodeId],
+    /// Where the distances go, one a node.
+    pub distances: &'a mut [f32],
+}
+
+impl<E: Element> Operation for ScoreNodes<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let scorer = RowScorer { isa, rows: self.rows, query: self.query, form: self.form };
+        scorer.score(self.nodes, self.distances);
     }
 }
 

@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args};
 use serde::Serialize;
 use serde_json::json;
 use vicinage::index::{Index, LoadMode, SearchParams};
-use vicinage_datasets::{InputSpec, Relevance, read_distances, read_ids, read_relevance};
+use vicinage_datasets::{IdMatrix, InputSpec, Relevance, read_ids, read_relevance};
 
 use crate::args::{FormatArgs, ProgressArgs, threads_or_cores};
 use crate::exit::Failure;
@@ -24,7 +24,7 @@ use crate::units;
 Examples:
   index-tools eval jobs --queries users.npy --k 10,100 --ef 50,100,200
       against the exact answers of the index itself, which it finds first
-  index-tools eval jobs --queries users.npy --truth neighbors.npy --truth-distances distances.npy
+  index-tools eval jobs --queries users.npy --truth neighbors.npy
   index-tools eval jobs --queries users.npy --relevance relevance.parquet --exact
 
 Recall is the share of the true neighbors found: by id, and by distance as ann-benchmarks has it
@@ -40,9 +40,6 @@ pub(crate) struct EvalArgs {
     /// True neighbors of each query, by item id: .npy or .ibin
     #[arg(long, value_name = "FILE")]
     truth: Option<PathBuf>,
-    /// Their distances, for recall by distance: .npy or .fbin
-    #[arg(long, value_name = "FILE", requires = "truth")]
-    truth_distances: Option<PathBuf>,
     /// Graded relevance: Parquet with query, item_ids, grades, or query, item_id, grade
     #[arg(long, value_name = "FILE")]
     relevance: Option<PathBuf>,
@@ -167,24 +164,30 @@ fn truth(
         return Err(Failure::usage(format!("{shown} has too few neighbors for --k {most}"))
             .expected(format!("--k up to {}", ids.k()), most.to_string()));
     }
-    let distances = args.truth_distances.as_deref().map(read_distances).transpose()?;
+    with_scores(&ids, path, index, queries)
+}
+
+/// Scores true neighbors on the vectors of the index: what counts as close enough for recall by
+/// distance is then in the index's own metric and precision, whatever made the file.
+fn with_scores(
+    ids: &IdMatrix,
+    path: &Path,
+    index: &Index,
+    queries: &Queries,
+) -> Result<Answers, Failure> {
     let mut answers = Answers::default();
-    for row in 0..rows {
-        if let Some(&id) = ids.row(row).iter().find(|&&id| index.find(id).is_none()) {
-            return Err(Failure::data(format!("{shown} is not of this index"))
-                .at(format!("row {row}"))
-                .expected("ids of items of the index", format!("{id}, which it does not hold")));
+    let (mut nodes, mut scores) = (Vec::new(), Vec::new());
+    for row in 0..queries.rows() {
+        nodes.clear();
+        for &id in ids.row(row) {
+            nodes.push(index.find(id).ok_or_else(|| {
+                Failure::data(format!("{} is not of this index", path.display()))
+                    .at(format!("row {row}"))
+                    .expected("ids of items of the index", format!("{id}, which it does not hold"))
+            })?);
         }
-        let near = distances.as_ref().map_or(Ok(&[][..]), |all| {
-            let near = if row < all.rows() { all.row(row) } else { &[] };
-            if near.len() == ids.row(row).len() { Ok(near) } else { Err(near.len()) }
-        });
-        let near = near.map_err(|found| {
-            Failure::data("the distances are not those of the neighbors")
-                .at(format!("row {row}"))
-                .expected(format!("{} distances", ids.row(row).len()), found.to_string())
-        })?;
-        answers.push_parts(ids.row(row), near);
+        index.scores(queries.row(row), &nodes, &mut scores)?;
+        answers.push_truth(index.info().metric, ids.row(row), &scores);
     }
     Ok(answers)
 }
@@ -210,7 +213,7 @@ fn table(args: &EvalArgs, index: &Index, queries: &Queries, lines: &[Line]) -> S
         let mut cells = vec![line.k.to_string(), ef];
         if let Some(recall) = &line.recall {
             cells.push(units::share(recall.id));
-            cells.push(recall.distance.map_or("–".to_owned(), units::share));
+            cells.push(units::share(recall.distance));
         }
         if let Some(usefulness) = &line.usefulness {
             let Usefulness { ndcg, precision, hit_rate, .. } = usefulness;
@@ -225,9 +228,6 @@ fn table(args: &EvalArgs, index: &Index, queries: &Queries, lines: &[Line]) -> S
     if let Some(judged) = lines.iter().find_map(|line| line.usefulness.map(|u| u.judged_queries)) {
         let judged = units::count(judged as u64);
         text += &format!("{DIM}something is relevant to {judged} of the queries{DIM:#}\n");
-    }
-    if args.truth.is_some() && args.truth_distances.is_none() {
-        text += &format!("{DIM}recall by distance needs --truth-distances{DIM:#}\n");
     }
     text
 }

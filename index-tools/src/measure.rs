@@ -34,9 +34,13 @@ impl Answers {
         self.ends.push(self.ids.len());
     }
 
-    pub(crate) fn push_parts(&mut self, ids: &[u64], distances: &[f32]) {
+    /// Adds true neighbors with their scores. The distances rise, so that the kth is the farthest
+    /// of the first k even where the ids come in another order.
+    pub(crate) fn push_truth(&mut self, metric: Metric, ids: &[u64], scores: &[f32]) {
+        let start = self.distances.len();
         self.ids.extend_from_slice(ids);
-        self.distances.extend_from_slice(distances);
+        self.distances.extend(scores.iter().map(|&score| distance(metric, score)));
+        self.distances[start..].sort_unstable_by(f32::total_cmp);
         self.ends.push(self.ids.len());
     }
 
@@ -57,9 +61,9 @@ impl Answers {
         &self.ids[self.range(query, k)]
     }
 
-    /// The distances of at most the first `k`; empty where the answers came without.
+    /// The distances of at most the first `k`.
     pub(crate) fn distances(&self, query: usize, k: usize) -> &[f32] {
-        if self.distances.is_empty() { &[] } else { &self.distances[self.range(query, k)] }
+        &self.distances[self.range(query, k)]
     }
 }
 
@@ -180,8 +184,8 @@ fn exact_part(
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Recall {
     pub(crate) id: f64,
-    /// As ann-benchmarks has it; where the distances of the truth are known.
-    pub(crate) distance: Option<f64>,
+    /// As ann-benchmarks has it.
+    pub(crate) distance: f64,
 }
 
 /// Recall at `k`.
@@ -191,10 +195,7 @@ pub(crate) fn recall(metric: Metric, found: &Answers, truth: &Answers, k: usize)
     let by_distance = |query| {
         metrics::recall_by_distance(metric, found.distances(query, k), truth.distances(query, k))
     };
-    Recall {
-        id: mean((0..queries).map(by_id)),
-        distance: (!truth.distances.is_empty()).then(|| mean((0..queries).map(by_distance))),
-    }
+    Recall { id: mean((0..queries).map(by_id)), distance: mean((0..queries).map(by_distance)) }
 }
 
 /// How useful the first answers are, by graded judgements. Over the queries for which something

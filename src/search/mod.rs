@@ -17,7 +17,7 @@ use crate::graph::adjacency::Adjacency;
 use crate::graph::beam::Beam;
 use crate::graph::levels::LevelsLayout;
 use crate::kernels::dispatch;
-use crate::scan::{ScanOne, TopK};
+use crate::scan::{ScanOne, ScoreNodes, TopK};
 use crate::search::traverse::Walk;
 use crate::types::{Admit, AdmitAll, AdmitAllBut, Metric, Neighbor, NodeId};
 use crate::vectors::{Form, Vectors, query_scale};
@@ -159,7 +159,10 @@ pub fn search(
     params: &SearchParams,
     found: &mut Vec<Neighbor>,
 ) -> Result<Account, SearchError> {
-    let scale = check(target, query, params)?;
+    let scale = check(target, query)?;
+    if params.k == 0 {
+        return Err(SearchError::ZeroK);
+    }
     let form = Form::of(target.metric, scale, target.scales);
     found.clear();
     match params.exclude {
@@ -168,17 +171,32 @@ pub fn search(
     }
 }
 
+/// Replaces the contents of `distances` by the exact distances of `nodes`, in that order.
+pub fn distances(
+    target: &Target<'_>,
+    query: &[f32],
+    nodes: &[NodeId],
+    distances: &mut Vec<f32>,
+) -> Result<(), SearchError> {
+    let scale = check(target, query)?;
+    let form = Form::of(target.metric, scale, target.scales);
+    distances.clear();
+    distances.resize(nodes.len(), 0.0);
+    with_element!(target.vectors.element, E => {
+        let rows = target.vectors.rows::<E>();
+        dispatch(ScoreNodes { rows, query, form, nodes, distances });
+    });
+    Ok(())
+}
+
 /// The query's scale, if it can be answered.
-fn check(target: &Target<'_>, query: &[f32], params: &SearchParams) -> Result<f32, SearchError> {
+fn check(target: &Target<'_>, query: &[f32]) -> Result<f32, SearchError> {
     let expected = target.vectors.dim;
     if query.len() != expected {
         return Err(SearchError::Dimension { expected, found: query.len() });
     }
     if let Some(component) = query.iter().position(|x| !x.is_finite()) {
         return Err(SearchError::NotFinite { component, value: query[component] });
-    }
-    if params.k == 0 {
-        return Err(SearchError::ZeroK);
     }
     let scale = query_scale(target.metric, query);
     if scale.is_finite() { Ok(scale) } else { Err(SearchError::ZeroVector) }

@@ -48,7 +48,6 @@ fn wrong_arguments_are_a_usage_error() {
         "query index --vector 1 --item 2",
         "query index --row 2",
         "eval index --queries q.npy --truth t.npy --relevance r.parquet",
-        "eval index --queries q.npy --truth-distances d.npy",
         "completions cmd",
         "demo --bind localhost",
     ] {

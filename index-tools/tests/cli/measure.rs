@@ -86,18 +86,17 @@ fn eval_against_the_index_itself_and_against_truth_agree() {
     }
     run(
         dir.path(),
-        "truth --input items.parquet --queries queries.npy --metric ip --k 10 --out near.npy \
-         --distances far.npy",
+        "truth --input items.parquet --queries queries.npy --metric ip --k 10 --out near.npy",
     )
     .ok();
-    let words = format!("{words} --truth near.npy --truth-distances far.npy");
+    let words = format!("{words} --truth near.npy");
     let given = lines(&run(dir.path(), &words).ok().json());
     for (own, given) in own.iter().zip(&given) {
         assert_eq!(own["recall"], given["recall"]);
     }
     run(dir.path(), "eval index --queries queries.npy --k 10 --ef 50 --truth near.npy")
         .ok()
-        .says(&["recall by id", "by distance", "–", "p99", "queries/s", "--truth-distances"]);
+        .says(&["recall by id", "by distance", "p99", "queries/s"]);
 }
 
 #[test]
