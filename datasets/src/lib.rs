@@ -33,6 +33,7 @@
 //! ```
 
 mod attributes;
+mod columns;
 mod error;
 mod flat;
 mod ids;
@@ -51,12 +52,12 @@ pub use attributes::{
     AttributeBatch, AttributeField, AttributeKind, AttributeValues, I64ListColumn, SkippedColumn,
     TextColumn, TextListColumn,
 };
+pub use columns::{TableBatch, TableReader, open_table};
 pub use error::{Position, ReadError, WriteError};
 pub use ids::{DuplicateId, find_duplicate_id};
 pub use matrix::{
     DistanceMatrix, IdMatrix, Matrix, read_distances, read_ids, write_distances, write_ids,
 };
-pub use parquet::{TableBatch, TableReader, open_table};
 pub use relevance::{Relevance, read_relevance};
 pub use spec::{AttributeColumns, Format, InputSpec, ReadOptions, SpecError, WriteOptions};
 pub use vectors::{Batch, Element, MAX_DIM, NarrowError, Shape, VectorData};
@@ -109,14 +110,24 @@ pub trait VectorWriter: Send {
 const VECTOR_FORMATS: [Format; 5] =
     [Format::Npy, Format::Fbin, Format::U8bin, Format::I8bin, Format::Parquet];
 
+/// The formats that have columns.
+const COLUMN_FORMATS: [Format; 1] = [Format::Parquet];
+
+/// Opens a file with columns, in the format that its extension names.
+fn open_columns(path: &Path) -> Result<Box<dyn columns::Source>, ReadError> {
+    Ok(match Format::to_read(path, &COLUMN_FORMATS)? {
+        _ => Box::new(parquet::Source::open(path)?),
+    })
+}
+
 /// Opens a file of vectors, in the format that its extension names.
 ///
 /// # Errors
 /// An unknown extension, a file that is not of that format, or options that do not fit it.
 pub fn open(spec: &InputSpec, options: &ReadOptions) -> Result<Box<dyn VectorReader>, ReadError> {
     let format = Format::to_read(&spec.path, &VECTOR_FORMATS)?;
-    if format == Format::Parquet {
-        return parquet::open(spec, options);
+    if COLUMN_FORMATS.contains(&format) {
+        return columns::open(open_columns(&spec.path)?, spec.column.as_deref(), options);
     }
     flat::no_columns(spec, options)?;
     let input = Input::open(&spec.path)?;

@@ -1,4 +1,4 @@
-//! Graded relevance of items to queries, from Parquet in one of two forms:
+//! Graded relevance of items to queries, from Parquet or Arrow in one of two forms:
 //!
 //! | form | columns | rows |
 //! |---|---|---|
@@ -11,8 +11,8 @@ use std::path::Path;
 
 use arrow_array::Array;
 
+use crate::columns::{Place, Source, list_of_unsigned, unsigned};
 use crate::error::{Position, ReadError};
-use crate::parquet::{Place, Source, list_of_unsigned, unsigned};
 use crate::spec::ReadOptions;
 
 /// Which items are relevant to which query, and how much.
@@ -65,7 +65,7 @@ struct Judgement {
 /// What is wrong with the file: missing columns, nulls, a query that there is not, a grade above
 /// 255, lists of different lengths, a query or item that is judged twice.
 pub fn read_relevance(path: &Path, queries: usize) -> Result<Relevance, ReadError> {
-    let source = Source::open(path)?;
+    let source = crate::open_columns(path)?;
     let find = |names: [&str; 3]| -> Option<[usize; 3]> {
         let [query, items, grades] = names.map(|name| source.position(name));
         Some([query?, items?, grades?])
@@ -75,7 +75,7 @@ pub fn read_relevance(path: &Path, queries: usize) -> Result<Relevance, ReadErro
         let expected = "columns `query`, `item_ids`, `grades` or `query`, `item_id`, `grade`";
         return Err(ReadError::unsuitable(path, expected, source.columns()));
     };
-    let mut judgements = read_judgements(&source, columns, wide.is_some(), queries)?;
+    let mut judgements = read_judgements(source.as_ref(), columns, wide.is_some(), queries)?;
     judgements.sort_unstable_by_key(|judgement| (judgement.query, judgement.item, judgement.row));
     for pair in judgements.windows(2) {
         let [one, two] = pair else { continue };
@@ -93,7 +93,7 @@ pub fn read_relevance(path: &Path, queries: usize) -> Result<Relevance, ReadErro
 }
 
 fn read_judgements(
-    source: &Source,
+    source: &dyn Source,
     columns: [usize; 3],
     wide: bool,
     queries: usize,
@@ -106,8 +106,7 @@ fn read_judgements(
     let mut order = columns;
     order.sort_unstable();
     for batch in source.read(&columns, rows_per_batch)? {
-        let batch = batch.map_err(Source::unreadable(path, next_row))?;
-        Source::check_batch(path, source.rows, next_row, &batch)?;
+        let batch = batch?;
         let places = columns.map(|position| Place {
             path,
             column: source.fields()[position].name(),
@@ -122,7 +121,6 @@ fn read_judgements(
         rows.judgements(places[2], &mut judgements)?;
         next_row += batch.num_rows() as u64;
     }
-    Source::check_end(path, source.rows, next_row)?;
     Ok(judgements)
 }
 

@@ -2,17 +2,18 @@
 //! read by them.
 
 use std::io::{Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::{ArrowError, Fields};
+use arrow_schema::Fields;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
 };
 use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 
+use crate::columns::{self, Batches, Source as _};
 use crate::error::{Position, ReadError};
 use crate::flat::Input;
 use crate::parquet::pages::CheckedRowGroups;
@@ -24,10 +25,10 @@ const TAIL: u64 = 8;
 
 /// A Parquet file whose footer has been read and checked.
 pub(crate) struct Source {
-    pub(crate) input: Input,
+    input: Input,
     metadata: ArrowReaderMetadata,
     /// Rows of all row groups.
-    pub(crate) rows: u64,
+    rows: u64,
 }
 
 impl Source {
@@ -42,56 +43,22 @@ impl Source {
         source.check_names(footer)?;
         Ok(source)
     }
+}
 
-    pub(crate) fn path(&self) -> &Path {
+impl columns::Source for Source {
+    fn path(&self) -> &Path {
         &self.input.path
     }
 
-    /// The columns at the top of the schema.
-    pub(crate) fn fields(&self) -> &Fields {
+    fn fields(&self) -> &Fields {
         self.metadata.schema().fields()
     }
 
-    /// The position of a column among `fields`.
-    pub(crate) fn position(&self, name: &str) -> Option<usize> {
-        self.fields().iter().position(|field| field.name() == name)
+    fn rows(&self) -> u64 {
+        self.rows
     }
 
-    /// The columns and their types, for errors.
-    pub(crate) fn columns(&self) -> String {
-        let names: Vec<String> = self
-            .fields()
-            .iter()
-            .map(|field| format!("`{}` ({})", field.name(), field.data_type()))
-            .collect();
-        format!("the columns {}", names.join(", "))
-    }
-
-    /// Reads the columns at the positions `columns`, each batch of at most `rows` rows, with the
-    /// columns in the order of the file.
-    pub(crate) fn read(
-        &self,
-        columns: &[usize],
-        rows: usize,
-    ) -> Result<ParquetRecordBatchReader, ReadError> {
-        let file = self.input.file.try_clone().map_err(ReadError::io("open", self.path()))?;
-        let metadata = self.metadata.metadata().clone();
-        let schema = metadata.file_metadata().schema_descr();
-        let mask = ProjectionMask::roots(schema, columns.iter().copied());
-        let levels = parquet_to_arrow_field_levels(schema, mask, None);
-        let groups = CheckedRowGroups { file: Arc::new(file), metadata: metadata.clone() };
-        levels
-            .and_then(|levels| {
-                ParquetRecordBatchReader::try_new_with_row_groups(&levels, &groups, rows, None)
-            })
-            .map_err(|e| {
-                let at = Position::row(0);
-                ReadError::malformed(self.path(), at, "readable Parquet columns", e.to_string())
-            })
-    }
-
-    /// The bytes that a row takes in the columns at `columns`, as the footer has them.
-    pub(crate) fn row_bytes(&self, columns: &[usize]) -> usize {
+    fn row_bytes(&self, columns: &[usize]) -> usize {
         let schema = self.metadata.metadata().file_metadata().schema_descr();
         let total = self
             .metadata
@@ -108,44 +75,58 @@ impl Source {
         usize::try_from(total.unsigned_abs() / self.rows.max(1)).unwrap_or(usize::MAX)
     }
 
-    /// For `map_err` on a batch that should begin at `row`.
-    pub(crate) fn unreadable(path: &Path, row: u64) -> impl FnOnce(ArrowError) -> ReadError {
-        move |e| {
-            let expected = "readable Parquet pages from this row on";
-            ReadError::malformed(path, Position::row(row), expected, e.to_string())
-        }
+    fn read(&self, columns: &[usize], rows: usize) -> Result<Batches, ReadError> {
+        let file = self.input.file.try_clone().map_err(ReadError::io("open", self.path()))?;
+        let metadata = self.metadata.metadata().clone();
+        let schema = metadata.file_metadata().schema_descr();
+        let mask = ProjectionMask::roots(schema, columns.iter().copied());
+        let levels = parquet_to_arrow_field_levels(schema, mask, None);
+        let groups = CheckedRowGroups { file: Arc::new(file), metadata: metadata.clone() };
+        let batches = levels
+            .and_then(|levels| {
+                ParquetRecordBatchReader::try_new_with_row_groups(&levels, &groups, rows, None)
+            })
+            .map_err(|e| {
+                let at = Position::row(0);
+                ReadError::malformed(self.path(), at, "readable Parquet columns", e.to_string())
+            })?;
+        let path = self.path().to_owned();
+        Ok(Box::new(Counted { batches, path, rows: self.rows, read: 0 }))
     }
+}
 
-    /// The end of the rows, held against the footer.
-    pub(crate) fn check_end(path: &Path, rows: u64, read: u64) -> Result<(), ReadError> {
-        if rows == read {
-            return Ok(());
-        }
-        let expected = format!("{rows} rows, as the footer says");
-        Err(ReadError::malformed(path, Position::row(read), expected, format!("{read}")))
-    }
+/// Batches of rows, held against the number of rows in the footer.
+struct Counted {
+    batches: ParquetRecordBatchReader,
+    path: PathBuf,
+    /// Rows of the file, and of the batches so far.
+    rows: u64,
+    read: u64,
+}
 
-    /// The rows that a batch brings must not go beyond those of the footer.
-    pub(crate) fn check_batch(
-        path: &Path,
-        rows: u64,
-        before: u64,
-        batch: &RecordBatch,
-    ) -> Result<(), ReadError> {
-        let read = before + batch.num_rows() as u64;
-        if read > rows { Self::check_end(path, rows, read) } else { Ok(()) }
-    }
+impl Iterator for Counted {
+    type Item = Result<RecordBatch, ReadError>;
 
-    fn check_names(&self, footer: u64) -> Result<(), ReadError> {
-        let names: Vec<&String> = self.fields().iter().map(|field| field.name()).collect();
-        match names.iter().enumerate().find(|&(at, name)| names[..at].contains(name)) {
-            None => Ok(()),
-            Some((_, name)) => Err(ReadError::malformed(
-                self.path(),
-                Position { byte: Some(footer), ..Position::column(name) },
-                "every column name once",
-                "it twice",
-            )),
+    fn next(&mut self) -> Option<Self::Item> {
+        let malformed = |row: u64, expected: String, found: String| {
+            Some(Err(ReadError::malformed(&self.path, Position::row(row), expected, found)))
+        };
+        let claimed = || format!("{} rows, as the footer says", self.rows);
+        match self.batches.next() {
+            None if self.read == self.rows => None,
+            None => malformed(self.read, claimed(), self.read.to_string()),
+            Some(Err(e)) => {
+                let expected = "readable Parquet pages from this row on".to_owned();
+                malformed(self.read, expected, e.to_string())
+            }
+            Some(Ok(batch)) => {
+                let read = self.read + batch.num_rows() as u64;
+                if read > self.rows {
+                    return malformed(read, claimed(), read.to_string());
+                }
+                self.read = read;
+                Some(Ok(batch))
+            }
         }
     }
 }

@@ -1,16 +1,7 @@
-//! The writer: vectors as a fixed-size list, which a reader of Parquet sees as a list, and the
-//! ids and attributes that were announced.
+//! The writer. A fixed-size list is a list to a reader of Parquet.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use arrow_array::builder::{Int64Builder, ListBuilder, StringBuilder};
-use arrow_array::{
-    Array, ArrayRef, BooleanArray, FixedSizeListArray, Float16Array, Float32Array, Float64Array,
-    Int8Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt8Array,
-    UInt64Array,
-};
-use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -18,24 +9,18 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use crate::VectorWriter;
-use crate::attributes::{AttributeKind, AttributeValues};
+use crate::columns::{ENTRY, Encoder};
 use crate::error::WriteError;
-use crate::flat::{check_batch, check_count};
 use crate::output::Output;
 use crate::spec::WriteOptions;
-use crate::vectors::{Batch, Element, Shape, VectorData};
+use crate::vectors::{Batch, Shape};
 
-/// What the entries of lists are called, as the format asks for.
-const ENTRY: &str = "element";
 /// A row group is written out when it has this many bytes, so this much is in memory.
 const ROW_GROUP_BYTES: usize = 32 << 20;
 
 struct ParquetWriter {
     writer: ArrowWriter<Output>,
-    schema: Arc<Schema>,
-    shape: Shape,
-    options: WriteOptions,
-    written: u64,
+    encoder: Encoder,
 }
 
 pub(crate) fn create(
@@ -43,7 +28,7 @@ pub(crate) fn create(
     shape: Shape,
     options: &WriteOptions,
 ) -> Result<Box<dyn VectorWriter>, WriteError> {
-    let schema = Arc::new(schema(path, &shape, options)?);
+    let encoder = Encoder::new(path, shape, options)?;
     let vectors =
         ColumnPath::new(vec![options.vector_column.clone(), "list".to_owned(), ENTRY.to_owned()]);
     // Components hardly compress or repeat, and reading them should cost no more than copying.
@@ -55,151 +40,21 @@ pub(crate) fn create(
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .build();
     let output = Output::create(path)?;
-    let writer = ArrowWriter::try_new(output, schema.clone(), Some(properties))
+    let writer = ArrowWriter::try_new(output, encoder.schema().clone(), Some(properties))
         .map_err(|e| failed(path, e))?;
-    let options = options.clone();
-    Ok(Box::new(ParquetWriter { writer, schema, shape, options, written: 0 }))
-}
-
-fn schema(path: &Path, shape: &Shape, options: &WriteOptions) -> Result<Schema, WriteError> {
-    let mut fields = Vec::new();
-    fields.extend(options.id_column.iter().map(|id| Field::new(id, DataType::UInt64, false)));
-    let dim = i32::try_from(shape.dim).unwrap_or(i32::MAX);
-    let vectors = DataType::FixedSizeList(Arc::new(entry(component(shape.element))), dim);
-    fields.push(Field::new(&options.vector_column, vectors, false));
-    for attribute in &options.attributes {
-        fields.push(Field::new(&attribute.name, attribute_type(attribute.kind), true));
-    }
-    for (at, field) in fields.iter().enumerate() {
-        if fields[..at].iter().any(|other| other.name() == field.name()) {
-            let found = format!("`{}` twice", field.name());
-            return Err(WriteError::mismatch(path, "every column name once", found));
-        }
-    }
-    Ok(Schema::new(fields))
-}
-
-fn entry(data_type: DataType) -> Field {
-    Field::new(ENTRY, data_type, false)
-}
-
-fn component(element: Element) -> DataType {
-    match element {
-        Element::F64 => DataType::Float64,
-        Element::F32 => DataType::Float32,
-        Element::F16 => DataType::Float16,
-        Element::I8 => DataType::Int8,
-        Element::U8 => DataType::UInt8,
-    }
-}
-
-fn attribute_type(kind: AttributeKind) -> DataType {
-    match kind {
-        AttributeKind::Bool => DataType::Boolean,
-        AttributeKind::I64 => DataType::Int64,
-        AttributeKind::F64 => DataType::Float64,
-        AttributeKind::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-        AttributeKind::Text => DataType::Utf8,
-        AttributeKind::TextList => DataType::List(Arc::new(entry(DataType::Utf8))),
-        AttributeKind::I64List => DataType::List(Arc::new(entry(DataType::Int64))),
-    }
+    Ok(Box::new(ParquetWriter { writer, encoder }))
 }
 
 impl VectorWriter for ParquetWriter {
     fn write(&mut self, batch: &Batch) -> Result<(), WriteError> {
-        let path = self.writer.inner().path();
-        check_batch(path, &self.shape, self.written, batch)?;
-        self.check_columns(batch)?;
-        let mut arrays: Vec<ArrayRef> = Vec::new();
-        arrays.extend(
-            batch.ids.iter().map(|ids| Arc::new(UInt64Array::from(ids.clone())) as ArrayRef),
-        );
-        arrays.push(vectors(&self.shape, batch).map_err(|e| failed(path, e.into()))?);
-        arrays.extend(batch.attributes.iter().map(|attribute| array_of(&attribute.values)));
-        RecordBatch::try_new(self.schema.clone(), arrays)
-            .map_err(ParquetError::from)
-            .and_then(|rows| self.writer.write(&rows))
-            .map_err(|e| failed(self.writer.inner().path(), e))?;
-        self.written += batch.rows as u64;
-        Ok(())
+        let rows = self.encoder.encode(self.writer.inner().path(), batch)?;
+        self.writer.write(&rows).map_err(|e| failed(self.writer.inner().path(), e))
     }
 
     fn finish(self: Box<Self>) -> Result<(), WriteError> {
         let path = self.writer.inner().path().to_owned();
-        check_count(&path, self.shape.rows, self.written)?;
+        self.encoder.check_count(&path)?;
         self.writer.into_inner().map_err(|e| failed(&path, e))?.finish()
-    }
-}
-
-impl ParquetWriter {
-    /// Holds ids and attributes of a batch against those that were announced.
-    fn check_columns(&self, batch: &Batch) -> Result<(), WriteError> {
-        let path = self.writer.inner().path();
-        let ids = batch.ids.as_ref().map(Vec::len);
-        if ids != self.options.id_column.as_ref().map(|_| batch.rows) {
-            let expected = match &self.options.id_column {
-                Some(column) => format!("{} ids for column `{column}`", batch.rows),
-                None => "no ids, as no column was announced".to_owned(),
-            };
-            let found = ids.map_or("none".to_owned(), |ids| ids.to_string());
-            return Err(WriteError::mismatch(path, expected, found));
-        }
-        let announced = self.options.attributes.iter();
-        let announced = announced.map(|field| (&field.name, field.kind, batch.rows));
-        let given = batch.attributes.iter();
-        let given = given.map(|given| (&given.name, given.values.kind(), given.values.len()));
-        if announced.clone().eq(given.clone()) {
-            return Ok(());
-        }
-        let list = |columns: &mut dyn Iterator<Item = (&String, AttributeKind, usize)>| {
-            let names: Vec<String> = columns
-                .map(|(name, kind, rows)| format!("`{name}` ({kind}, {rows} rows)"))
-                .collect();
-            format!("the attributes [{}]", names.join(", "))
-        };
-        Err(WriteError::mismatch(path, list(&mut { announced }), list(&mut { given })))
-    }
-}
-
-fn vectors(shape: &Shape, batch: &Batch) -> Result<ArrayRef, ArrowError> {
-    let values: ArrayRef = match &batch.vectors {
-        VectorData::F64(values) => Arc::new(Float64Array::from(values.clone())),
-        VectorData::F32(values) => Arc::new(Float32Array::from(values.clone())),
-        VectorData::F16(values) => Arc::new(Float16Array::from(values.clone())),
-        VectorData::I8(values) => Arc::new(Int8Array::from(values.clone())),
-        VectorData::U8(values) => Arc::new(UInt8Array::from(values.clone())),
-    };
-    let dim = i32::try_from(shape.dim).unwrap_or(i32::MAX);
-    let field = Arc::new(entry(values.data_type().clone()));
-    Ok(Arc::new(FixedSizeListArray::try_new(field, dim, values, None)?))
-}
-
-fn array_of(values: &AttributeValues) -> ArrayRef {
-    match values {
-        AttributeValues::Bool(values) => Arc::new(BooleanArray::from(values.clone())),
-        AttributeValues::I64(values) => Arc::new(Int64Array::from(values.clone())),
-        AttributeValues::F64(values) => Arc::new(Float64Array::from(values.clone())),
-        AttributeValues::Timestamp(values) => {
-            Arc::new(TimestampMicrosecondArray::from(values.clone()).with_timezone("UTC"))
-        }
-        AttributeValues::Text(values) => Arc::new(values.iter().collect::<StringArray>()),
-        AttributeValues::TextList(values) => {
-            let mut lists =
-                ListBuilder::new(StringBuilder::new()).with_field(entry(DataType::Utf8));
-            for row in 0..values.len() {
-                lists.append_option(values.get(row).map(|texts| texts.map(Some)));
-            }
-            Arc::new(lists.finish())
-        }
-        AttributeValues::I64List(values) => {
-            let mut lists =
-                ListBuilder::new(Int64Builder::new()).with_field(entry(DataType::Int64));
-            for row in 0..values.len() {
-                let list = values.get(row);
-                lists.append_option(list.map(|list| list.iter().copied().map(Some)));
-            }
-            Arc::new(lists.finish())
-        }
     }
 }
 

@@ -6,16 +6,17 @@ use std::path::Path;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    ArrowPrimitiveType, Date32Type, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type,
-    Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
+    ArrowPrimitiveType, Date32Type, Date64Type, Float16Type, Float32Type, Float64Type, Int8Type,
+    Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
     TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, ListArray, PrimitiveArray};
+use arrow_array::{Array, PrimitiveArray};
 use arrow_schema::{DataType, TimeUnit};
 
 use crate::attributes::{AttributeValues, I64ListColumn, TextColumn, TextListColumn};
+use crate::columns::lists::Lists;
 use crate::error::{Position, ReadError};
-use crate::vectors::{Component, VectorData};
+use crate::vectors::{Component, MAX_DIM, VectorData};
 
 /// What is expected of an integer attribute.
 const I64: &str = "an integer up to 2^63 - 1";
@@ -53,19 +54,27 @@ impl Place<'_> {
 enum Rows<'a> {
     /// Every value is a row.
     Plain,
-    /// The values of lists, from the first list's first on; where each list begins and ends.
-    Lists(&'a [i32]),
+    /// The values are the entries of lists.
+    Lists(&'a Lists),
 }
 
 impl Rows<'_> {
     fn locate(self, place: Place<'_>, at: usize) -> Position {
         match self {
             Self::Plain => place.row(at),
-            Self::Lists(offsets) => {
-                let at = at as i64 + i64::from(offsets[0]);
-                let row = offsets.partition_point(|&start| i64::from(start) <= at) - 1;
-                place.row(row).at_component((at - i64::from(offsets[row])).unsigned_abs())
+            Self::Lists(lists) => {
+                let (row, entry) = lists.locate(at);
+                place.row(row).at_component(entry as u64)
             }
+        }
+    }
+
+    /// Whether the value is no part of the column: a list of fixed size has entries even where
+    /// it is null.
+    fn is_outside(self, at: usize) -> bool {
+        match self {
+            Self::Plain => false,
+            Self::Lists(lists) => lists.nulls.is_some() && lists.is_null(lists.locate(at).0),
         }
     }
 }
@@ -80,8 +89,10 @@ fn no_nulls(
     if array.null_count() == 0 {
         return Ok(());
     }
-    let at = (0..array.len()).find(|&at| array.is_null(at)).unwrap_or(0);
-    Err(place.malformed(rows.locate(place, at), what, "null"))
+    match (0..array.len()).find(|&at| array.is_null(at) && !rows.is_outside(at)) {
+        None => Ok(()),
+        Some(at) => Err(place.malformed(rows.locate(place, at), what, "null")),
+    }
 }
 
 /// Binds `$values` to the array under its integer type and runs `$body`; `$other` for an array of
@@ -114,53 +125,63 @@ pub(super) fn vectors(
     dim: usize,
     into: &mut VectorData,
 ) -> Result<(), ReadError> {
-    let list = as_list(place, array)?;
-    no_nulls(place, list, Rows::Plain, "a vector")?;
-    let offsets = list.value_offsets();
-    let len_of = |pair: &[i32]| (pair[1] - pair[0]).unsigned_abs() as usize;
-    if let Some(row) = offsets.windows(2).position(|pair| len_of(pair) != dim) {
-        let found = format!("{}", len_of(&offsets[row..row + 2]));
+    let lists = as_lists(place, array)?;
+    no_null_lists(place, &lists, "a vector")?;
+    if let Some((row, range)) = lists.ranges().enumerate().find(|(_, range)| range.len() != dim) {
+        let found = range.len().to_string();
         return Err(place.malformed(place.row(row), format!("{dim} components"), found));
     }
-    let values = entries(list);
-    no_nulls(place, &values, Rows::Lists(offsets), "a finite number")?;
+    no_nulls(place, &lists.entries, Rows::Lists(&lists), "a finite number")?;
     match into {
-        VectorData::F64(into) => components::<Float64Type>(place, &values, offsets, into),
-        VectorData::F32(into) => components::<Float32Type>(place, &values, offsets, into),
-        VectorData::F16(into) => components::<Float16Type>(place, &values, offsets, into),
-        VectorData::I8(into) => components::<Int8Type>(place, &values, offsets, into),
-        VectorData::U8(into) => components::<UInt8Type>(place, &values, offsets, into),
+        VectorData::F64(into) => components::<Float64Type>(place, &lists, into),
+        VectorData::F32(into) => components::<Float32Type>(place, &lists, into),
+        VectorData::F16(into) => components::<Float16Type>(place, &lists, into),
+        VectorData::I8(into) => components::<Int8Type>(place, &lists, into),
+        VectorData::U8(into) => components::<UInt8Type>(place, &lists, into),
     }
 }
 
 fn components<T: ArrowPrimitiveType<Native: Component>>(
     place: Place<'_>,
-    values: &dyn Array,
-    offsets: &[i32],
+    lists: &Lists,
     into: &mut Vec<T::Native>,
 ) -> Result<(), ReadError> {
-    let values: &PrimitiveArray<T> = values.as_primitive_opt().ok_or_else(|| {
-        place.wrong_type(&format!("components of type {}", T::DATA_TYPE), values.data_type())
+    let values: &PrimitiveArray<T> = lists.entries.as_primitive_opt().ok_or_else(|| {
+        let expected = format!("components of type {}", T::DATA_TYPE);
+        place.wrong_type(&expected, lists.entries.data_type())
     })?;
     let values: &[T::Native] = values.values();
     if let Some(at) = T::Native::first_not_finite(values) {
-        let at_value = Rows::Lists(offsets).locate(place, at);
+        let at_value = Rows::Lists(lists).locate(place, at);
         return Err(place.malformed(at_value, "a finite number", values[at].to_string()));
     }
     into.extend_from_slice(values);
     Ok(())
 }
 
-fn as_list<'a>(place: Place<'_>, array: &'a dyn Array) -> Result<&'a ListArray, ReadError> {
-    array.as_list_opt().ok_or_else(|| place.wrong_type("a column of lists", array.data_type()))
+/// The dim of the first vector of an array.
+pub(super) fn first_dim(place: Place<'_>, array: &dyn Array) -> Result<u32, ReadError> {
+    let lists = as_lists(place, array)?;
+    let expected = format!("a vector of 1 to {MAX_DIM} components");
+    if lists.is_null(0) {
+        return Err(place.malformed(place.row(0), expected, "null"));
+    }
+    let dim = lists.offsets[1];
+    u32::try_from(dim)
+        .ok()
+        .filter(|dim| (1..=MAX_DIM).contains(dim))
+        .ok_or_else(|| place.malformed(place.row(0), expected, dim.to_string()))
 }
 
-/// The entries of all lists of an array, and none of those before or behind them.
-fn entries(list: &ListArray) -> arrow_array::ArrayRef {
-    let offsets = list.value_offsets();
-    let start = offsets[0].unsigned_abs() as usize;
-    let end = offsets[list.len()].unsigned_abs() as usize;
-    list.values().slice(start, end - start)
+fn as_lists(place: Place<'_>, array: &dyn Array) -> Result<Lists, ReadError> {
+    Lists::of(array).ok_or_else(|| place.wrong_type("a column of lists", array.data_type()))
+}
+
+fn no_null_lists(place: Place<'_>, lists: &Lists, what: &str) -> Result<(), ReadError> {
+    match lists.first_null() {
+        None => Ok(()),
+        Some(row) => Err(place.malformed(place.row(row), what, "null")),
+    }
 }
 
 /// Appends integers that are present and not negative: ids, query numbers, grades.
@@ -179,11 +200,10 @@ pub(crate) fn list_of_unsigned(
     array: &dyn Array,
     into: &mut Vec<u64>,
 ) -> Result<Vec<usize>, ReadError> {
-    let list = as_list(place, array)?;
-    no_nulls(place, list, Rows::Plain, "a list")?;
-    let offsets = list.value_offsets();
-    unsigned_in(place, &entries(list), Rows::Lists(offsets), into)?;
-    Ok(offsets.windows(2).map(|pair| (pair[1] - pair[0]).unsigned_abs() as usize).collect())
+    let lists = as_lists(place, array)?;
+    no_null_lists(place, &lists, "a list")?;
+    unsigned_in(place, &lists.entries, Rows::Lists(&lists), into)?;
+    Ok(lists.ranges().map(|range| range.len()).collect())
 }
 
 fn unsigned_in(
@@ -307,6 +327,7 @@ fn timestamps(
             Ok(())
         }
         DataType::Date32 => scale::<Date32Type>(array, DAY, into),
+        DataType::Date64 => scale::<Date64Type>(array, 1_000, into),
         other => return Err(place.wrong_type("a column of timestamps", other)),
     }
     .map_err(|(row, value)| {
@@ -315,12 +336,70 @@ fn timestamps(
     })
 }
 
-fn texts(place: Place<'_>, array: &dyn Array, into: &mut TextColumn) -> Result<(), ReadError> {
-    let Some(values) = array.as_string_opt::<i32>() else {
-        return Err(place.wrong_type("a column of text", array.data_type()));
+/// Binds `$values` to the array under its text type and runs `$body`; `$other` for an array of
+/// another type.
+macro_rules! each_text {
+    ($array:expr, $values:ident => $body:expr, $other:expr) => {
+        match $array.data_type() {
+            DataType::Utf8 => {
+                let $values = $array.as_string::<i32>();
+                $body
+            }
+            DataType::LargeUtf8 => {
+                let $values = $array.as_string::<i64>();
+                $body
+            }
+            DataType::Utf8View => {
+                let $values = $array.as_string_view();
+                $body
+            }
+            _ => $other,
+        }
     };
-    values.iter().for_each(|text| into.push(text));
-    Ok(())
+}
+
+fn texts(place: Place<'_>, array: &dyn Array, into: &mut TextColumn) -> Result<(), ReadError> {
+    let wrong = || Err(place.wrong_type("a column of text", array.data_type()));
+    let Some(dictionary) = array.as_any_dictionary_opt() else {
+        return each_text!(
+            array,
+            values => {
+                values.iter().for_each(|text| into.push(text));
+                Ok(())
+            },
+            wrong()
+        );
+    };
+    let keys = keys(place, dictionary.keys())?;
+    each_text!(
+        dictionary.values(),
+        values => {
+            for (row, key) in keys.into_iter().enumerate() {
+                let Some(key) = key else {
+                    into.push(None);
+                    continue;
+                };
+                if key >= values.len() {
+                    let expected = format!("a key below {}, as the dictionary has", values.len());
+                    return Err(place.malformed(place.row(row), expected, key.to_string()));
+                }
+                into.push(values.is_valid(key).then(|| values.value(key)));
+            }
+            Ok(())
+        },
+        wrong()
+    )
+}
+
+/// The keys of a dictionary's rows.
+fn keys(place: Place<'_>, array: &dyn Array) -> Result<Vec<Option<usize>>, ReadError> {
+    let mut keys = Vec::new();
+    integers(place, array, &mut keys)?;
+    let key = |(row, key): (usize, Option<i64>)| {
+        let convert = |key| convert(place, key, "a key from 0", || place.row(row));
+        key.map(convert).transpose()
+    };
+    keys.into_iter().enumerate().map(key).collect()
 }
 
 /// A null among the entries of a list is refused: it is neither a value nor the absence of one.
@@ -329,18 +408,18 @@ fn text_lists(
     array: &dyn Array,
     into: &mut TextListColumn,
 ) -> Result<(), ReadError> {
-    let list = as_list(place, array)?;
-    let offsets = list.value_offsets();
-    let values = entries(list);
-    no_nulls(place, &values, Rows::Lists(offsets), "a text in the list")?;
-    let Some(values) = values.as_string_opt::<i32>() else {
-        return Err(place.wrong_type("a column of lists of text", array.data_type()));
-    };
-    for (row, pair) in offsets.windows(2).enumerate() {
-        let [start, end] = [pair[0], pair[1]].map(|at| (at - offsets[0]).unsigned_abs() as usize);
-        into.push(list.is_valid(row).then(|| (start..end).map(|at| values.value(at))));
-    }
-    Ok(())
+    let lists = as_lists(place, array)?;
+    no_nulls(place, &lists.entries, Rows::Lists(&lists), "a text in the list")?;
+    each_text!(
+        lists.entries,
+        values => {
+            for (row, range) in lists.ranges().enumerate() {
+                into.push((!lists.is_null(row)).then(|| range.map(|at| values.value(at))));
+            }
+            Ok(())
+        },
+        Err(place.wrong_type("a column of lists of text", array.data_type()))
+    )
 }
 
 fn integer_lists(
@@ -348,24 +427,22 @@ fn integer_lists(
     array: &dyn Array,
     into: &mut I64ListColumn,
 ) -> Result<(), ReadError> {
-    let list = as_list(place, array)?;
-    let offsets = list.value_offsets();
-    let rows = Rows::Lists(offsets);
-    let values = entries(list);
-    no_nulls(place, &values, rows, "an integer in the list")?;
-    let mut integers = Vec::with_capacity(values.len());
+    let lists = as_lists(place, array)?;
+    let rows = Rows::Lists(&lists);
+    no_nulls(place, &lists.entries, rows, "an integer in the list")?;
+    let mut integers = Vec::with_capacity(lists.entries.len());
     each_integer!(
-        values,
+        lists.entries,
         values => {
             for (at, &value) in values.values().iter().enumerate() {
+                let value = if rows.is_outside(at) { Default::default() } else { value };
                 integers.push(convert(place, value, I64, || rows.locate(place, at))?);
             }
         },
         return Err(place.wrong_type("a column of lists of integers", array.data_type()))
     );
-    for (row, pair) in offsets.windows(2).enumerate() {
-        let [start, end] = [pair[0], pair[1]].map(|at| (at - offsets[0]).unsigned_abs() as usize);
-        into.push(list.is_valid(row).then(|| &integers[start..end]));
+    for (row, range) in lists.ranges().enumerate() {
+        into.push((!lists.is_null(row)).then(|| &integers[range]));
     }
     Ok(())
 }

@@ -2,46 +2,37 @@
 
 use std::path::Path;
 
-use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
+use arrow_schema::DataType;
 
 use crate::VectorReader;
 use crate::attributes::{AttributeBatch, AttributeField, AttributeValues, SkippedColumn};
+use crate::columns::decode::{self, Place};
+use crate::columns::layout::Layout;
+use crate::columns::{Batches, Source};
 use crate::error::{Position, ReadError};
-use crate::parquet::decode::{self, Place};
-use crate::parquet::layout::Layout;
-use crate::parquet::source::Source;
-use crate::spec::{InputSpec, ReadOptions};
+use crate::spec::ReadOptions;
 use crate::vectors::{Batch, MAX_DIM, Shape};
 
 /// The columns of one file on their way into batches.
 struct Columns {
-    source: Source,
+    source: Box<dyn Source>,
     layout: Layout,
     /// The positions that are read; a batch has its columns in this order.
     read: Vec<usize>,
-    rows: ParquetRecordBatchReader,
+    rows: Batches,
     next_row: u64,
 }
 
 impl Columns {
-    fn new(source: Source, layout: Layout, rows_per_batch: usize) -> Result<Self, ReadError> {
+    fn new(
+        source: Box<dyn Source>,
+        layout: Layout,
+        rows_per_batch: usize,
+    ) -> Result<Self, ReadError> {
         let read = layout.columns();
         let rows = source.read(&read, rows_per_batch)?;
         Ok(Self { source, layout, read, rows, next_row: 0 })
-    }
-
-    /// The next rows that the file has; `None` at its end, where their number is checked.
-    fn next(&mut self) -> Result<Option<RecordBatch>, ReadError> {
-        let path = self.source.path();
-        let Some(batch) = self.rows.next() else {
-            Source::check_end(path, self.source.rows, self.next_row)?;
-            return Ok(None);
-        };
-        let batch = batch.map_err(Source::unreadable(path, self.next_row))?;
-        Source::check_batch(path, self.source.rows, self.next_row, &batch)?;
-        Ok(Some(batch))
     }
 
     /// The array of the column at a position of the schema, and its place.
@@ -95,50 +86,49 @@ impl Columns {
     }
 }
 
-/// Opens a file for its vectors.
+/// Reads the vectors of a file.
 pub(crate) fn open(
-    spec: &InputSpec,
+    source: Box<dyn Source>,
+    column: Option<&str>,
     options: &ReadOptions,
 ) -> Result<Box<dyn VectorReader>, ReadError> {
-    let source = Source::open(&spec.path)?;
-    let (layout, position, element) = Layout::of_vectors(&source, spec.column.as_deref(), options)?;
-    let dim = first_dim(&source, position)?;
-    let shape = Shape { rows: source.rows, dim, element };
+    let (layout, position, element) = Layout::of_vectors(source.as_ref(), column, options)?;
+    let dim = first_dim(source.as_ref(), position)?;
+    let shape = Shape { rows: source.rows(), dim, element };
     let mut others = layout.columns();
     others.retain(|&other| other != position);
     let row_bytes = shape.row_bytes().saturating_add(source.row_bytes(&others));
     let columns = Columns::new(source, layout, options.rows_per_batch(row_bytes))?;
-    Ok(Box::new(ParquetReader { columns, shape, vector: position }))
+    Ok(Box::new(ColumnReader { columns, shape, vector: position }))
 }
 
-/// The dim of the vectors, which is that of the first one; the rest is held against it.
-fn first_dim(source: &Source, position: usize) -> Result<u32, ReadError> {
-    let path = source.path();
-    let place = Position::column(source.fields()[position].name()).at_row(0);
-    let malformed = |found: String| {
-        let expected = format!("a vector of 1 to {MAX_DIM} components");
-        ReadError::malformed(path, place.clone(), expected, found)
-    };
-    let first = source.read(&[position], 1)?.next();
-    let Some(first) = first.transpose().map_err(Source::unreadable(path, 0))? else {
-        return Err(malformed("no rows, and so no dim".to_owned()));
-    };
-    let list = first.column(0).as_list_opt::<i32>().filter(|list| list.len() == 1);
-    let list = list.ok_or_else(|| malformed(first.column(0).data_type().to_string()))?;
-    if list.is_null(0) {
-        return Err(malformed("null".to_owned()));
+/// The dim of the vectors: that of their type, where it has one, or of the first of them, which
+/// the rest is held against.
+fn first_dim(source: &dyn Source, position: usize) -> Result<u32, ReadError> {
+    let field = &source.fields()[position];
+    let place = Place { path: source.path(), column: field.name(), first_row: 0 };
+    let expected = || format!("a vector of 1 to {MAX_DIM} components");
+    if let DataType::FixedSizeList(_, dim) = *field.data_type() {
+        let dim = dim.unsigned_abs();
+        return if (1..=MAX_DIM).contains(&dim) {
+            Ok(dim)
+        } else {
+            Err(place.malformed(Position::column(place.column), expected(), dim.to_string()))
+        };
     }
-    let dim = list.value_length(0).unsigned_abs();
-    if (1..=MAX_DIM).contains(&dim) { Ok(dim) } else { Err(malformed(dim.to_string())) }
+    match source.read(&[position], 1)?.next().transpose()? {
+        Some(first) => decode::first_dim(place, first.column(0)),
+        None => Err(place.malformed(place.row(0), expected(), "no rows, and so no dim")),
+    }
 }
 
-struct ParquetReader {
+struct ColumnReader {
     columns: Columns,
     shape: Shape,
     vector: usize,
 }
 
-impl VectorReader for ParquetReader {
+impl VectorReader for ColumnReader {
     fn path(&self) -> &Path {
         self.columns.source.path()
     }
@@ -160,7 +150,7 @@ impl VectorReader for ParquetReader {
         batch.first_row = columns.next_row;
         batch.dim = self.shape.dim as usize;
         batch.vectors.reset(self.shape.element);
-        let Some(rows) = columns.next()? else {
+        let Some(rows) = columns.rows.next().transpose()? else {
             batch.rows = 0;
             batch.ids = None;
             batch.attributes.clear();
@@ -189,20 +179,20 @@ pub struct TableBatch {
     pub attributes: Vec<AttributeBatch>,
 }
 
-/// A Parquet file that is read from front to back for its ids and attributes, such as lie beside
+/// A Parquet or Arrow file that is read from front to back for its ids and attributes, such as lie beside
 /// vectors in a format that has no columns. Bringing the two together, by row or by id, is the
 /// caller's part.
 pub struct TableReader {
     columns: Columns,
 }
 
-/// Opens a Parquet file for its ids and attributes.
+/// Opens a Parquet or Arrow file for its ids and attributes.
 ///
 /// # Errors
 /// What is wrong with the file, or options that do not fit it.
 pub fn open_table(path: &Path, options: &ReadOptions) -> Result<TableReader, ReadError> {
-    let source = Source::open(path)?;
-    let layout = Layout::of_table(&source, options)?;
+    let source = crate::open_columns(path)?;
+    let layout = Layout::of_table(source.as_ref(), options)?;
     let rows_per_batch = options.rows_per_batch(source.row_bytes(&layout.columns()));
     Ok(TableReader { columns: Columns::new(source, layout, rows_per_batch)? })
 }
@@ -215,7 +205,7 @@ impl TableReader {
 
     /// Number of rows in the whole file.
     pub fn rows(&self) -> u64 {
-        self.columns.source.rows
+        self.columns.source.rows()
     }
 
     /// Whether batches bring ids.
@@ -240,7 +230,7 @@ impl TableReader {
     pub fn next_batch(&mut self, batch: &mut TableBatch) -> Result<bool, ReadError> {
         let columns = &mut self.columns;
         batch.first_row = columns.next_row;
-        let Some(rows) = columns.next()? else {
+        let Some(rows) = columns.rows.next().transpose()? else {
             *batch = TableBatch { first_row: columns.next_row, ..TableBatch::default() };
             return Ok(false);
         };

@@ -3,27 +3,28 @@
 use arrow_schema::DataType;
 
 use crate::attributes::{AttributeField, AttributeKind, SkippedColumn};
+use crate::columns::Source;
+use crate::columns::lists::{entry_of, is_text};
 use crate::error::ReadError;
-use crate::parquet::source::Source;
 use crate::spec::{AttributeColumns, ReadOptions};
 use crate::vectors::Element;
 
 /// The columns by their position in the schema.
-pub(crate) struct Layout {
+pub(super) struct Layout {
     /// The vectors, if the file is read for them.
-    pub(crate) vector: Option<usize>,
-    pub(crate) id: Option<usize>,
+    pub(super) vector: Option<usize>,
+    pub(super) id: Option<usize>,
     /// One for each of `fields`.
-    pub(crate) attributes: Vec<usize>,
-    pub(crate) fields: Vec<AttributeField>,
-    pub(crate) skipped: Vec<SkippedColumn>,
+    pub(super) attributes: Vec<usize>,
+    pub(super) fields: Vec<AttributeField>,
+    pub(super) skipped: Vec<SkippedColumn>,
 }
 
 impl Layout {
     /// Columns for vectors, and which one has them and of what type: `column`, or the only one
     /// that can be it.
-    pub(crate) fn of_vectors(
-        source: &Source,
+    pub(super) fn of_vectors(
+        source: &dyn Source,
         column: Option<&str>,
         options: &ReadOptions,
     ) -> Result<(Self, usize, Element), ReadError> {
@@ -32,12 +33,12 @@ impl Layout {
     }
 
     /// Columns without vectors.
-    pub(crate) fn of_table(source: &Source, options: &ReadOptions) -> Result<Self, ReadError> {
+    pub(super) fn of_table(source: &dyn Source, options: &ReadOptions) -> Result<Self, ReadError> {
         Self::new(source, None, options)
     }
 
     fn new(
-        source: &Source,
+        source: &dyn Source,
         vector: Option<usize>,
         options: &ReadOptions,
     ) -> Result<Self, ReadError> {
@@ -52,7 +53,7 @@ impl Layout {
         Ok(layout)
     }
 
-    fn take_all(&mut self, source: &Source) {
+    fn take_all(&mut self, source: &dyn Source) {
         let taken = [self.vector, self.id];
         for (position, field) in source.fields().iter().enumerate() {
             if taken.contains(&Some(position)) {
@@ -72,7 +73,7 @@ impl Layout {
         }
     }
 
-    fn take_named(&mut self, source: &Source, names: &[String]) -> Result<(), ReadError> {
+    fn take_named(&mut self, source: &dyn Source, names: &[String]) -> Result<(), ReadError> {
         for (at, name) in names.iter().enumerate() {
             let unsuitable = |expected: &str, found: String| {
                 Err(ReadError::unsuitable(source.path(), format!("{expected} `{name}`"), found))
@@ -96,7 +97,7 @@ impl Layout {
 
     /// The positions of all columns that are read, each once, ascending; batches have their
     /// columns in this order.
-    pub(crate) fn columns(&self) -> Vec<usize> {
+    pub(super) fn columns(&self) -> Vec<usize> {
         let mut columns = self.attributes.clone();
         columns.extend(self.vector);
         columns.extend(self.id);
@@ -106,7 +107,7 @@ impl Layout {
     }
 }
 
-fn vector_column(source: &Source, name: Option<&str>) -> Result<(usize, Element), ReadError> {
+fn vector_column(source: &dyn Source, name: Option<&str>) -> Result<(usize, Element), ReadError> {
     let fields = source.fields();
     let element = |position: usize| vector_element(fields[position].data_type());
     if let Some(name) = name {
@@ -138,7 +139,7 @@ fn vector_column(source: &Source, name: Option<&str>) -> Result<(usize, Element)
 }
 
 fn id_column(
-    source: &Source,
+    source: &dyn Source,
     name: Option<&str>,
     vector: Option<usize>,
 ) -> Result<Option<usize>, ReadError> {
@@ -156,8 +157,7 @@ fn id_column(
 
 /// The element type of a vector column, or `None` for another type of column.
 fn vector_element(data_type: &DataType) -> Option<Element> {
-    let DataType::List(item) = data_type else { return None };
-    match item.data_type() {
+    match entry_of(data_type)?.data_type() {
         DataType::Float64 => Some(Element::F64),
         DataType::Float32 => Some(Element::F32),
         DataType::Float16 => Some(Element::F16),
@@ -167,21 +167,19 @@ fn vector_element(data_type: &DataType) -> Option<Element> {
     }
 }
 
-/// The attribute kind of a column, or `None` if no attribute can have its type. Dates of
-/// milliseconds, dictionaries and large or fixed-size lists are types of Arrow, not of Parquet,
-/// and arrive here as timestamps, their values, and lists.
+/// The attribute kind of a column, or `None` if no attribute can have its type.
 fn attribute_kind(data_type: &DataType) -> Option<AttributeKind> {
     Some(match data_type {
         DataType::Boolean => AttributeKind::Bool,
         integer if integer.is_integer() => AttributeKind::I64,
         DataType::Float16 | DataType::Float32 | DataType::Float64 => AttributeKind::F64,
-        DataType::Timestamp(_, _) | DataType::Date32 => AttributeKind::Timestamp,
-        DataType::Utf8 => AttributeKind::Text,
-        DataType::List(item) => match item.data_type() {
-            DataType::Utf8 => AttributeKind::TextList,
+        DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 => AttributeKind::Timestamp,
+        text if is_text(text) => AttributeKind::Text,
+        DataType::Dictionary(_, values) if is_text(values) => AttributeKind::Text,
+        list => match entry_of(list)?.data_type() {
+            text if is_text(text) => AttributeKind::TextList,
             integer if integer.is_integer() => AttributeKind::I64List,
             _ => return None,
         },
-        _ => return None,
     })
 }
