@@ -140,6 +140,10 @@ impl AttributeValues {
     pub(crate) fn clear(&mut self) {
         each_kind!(self, column => column.clear());
     }
+
+    pub(crate) fn truncate(&mut self, rows: usize) {
+        each_kind!(self, column => column.truncate(rows));
+    }
 }
 
 /// A column of nullable texts, end to end in one string.
@@ -183,9 +187,13 @@ impl TextColumn {
     }
 
     fn clear(&mut self) {
-        self.text.clear();
-        self.ends.clear();
-        self.present.clear();
+        self.truncate(0);
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.ends.truncate(rows);
+        self.present.truncate(rows);
+        self.text.truncate(self.ends.last().copied().unwrap_or(0));
     }
 }
 
@@ -241,10 +249,14 @@ impl TextListColumn {
     }
 
     fn clear(&mut self) {
-        self.text.clear();
-        self.text_ends.clear();
-        self.ends.clear();
-        self.present.clear();
+        self.truncate(0);
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.ends.truncate(rows);
+        self.present.truncate(rows);
+        self.text_ends.truncate(self.ends.last().copied().unwrap_or(0));
+        self.text.truncate(self.text_ends.last().copied().unwrap_or(0));
     }
 }
 
@@ -283,9 +295,13 @@ impl I64ListColumn {
     }
 
     fn clear(&mut self) {
-        self.values.clear();
-        self.ends.clear();
-        self.present.clear();
+        self.truncate(0);
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.ends.truncate(rows);
+        self.present.truncate(rows);
+        self.values.truncate(self.ends.last().copied().unwrap_or(0));
     }
 }
 

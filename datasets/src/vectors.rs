@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
 
 use half::f16;
 
@@ -32,6 +33,43 @@ impl Element {
             Self::F16 => 2,
             Self::I8 | Self::U8 => 1,
         }
+    }
+
+    /// Whether values are rounded to it.
+    fn is_float(self) -> bool {
+        matches!(self, Self::F64 | Self::F32 | Self::F16)
+    }
+
+    /// Whether every value of `from` is held exactly.
+    pub fn holds(self, from: Self) -> bool {
+        match (from, self) {
+            _ if from == self => true,
+            (_, Self::F64) | (Self::F16, Self::F32) => true,
+            (Self::I8 | Self::U8, Self::F32 | Self::F16) => true,
+            _ => false,
+        }
+    }
+
+    /// The values that it can hold, for errors.
+    pub fn range(self) -> &'static str {
+        match self {
+            Self::F64 => "a finite number",
+            Self::F32 => "a value within the range of f32 (±3.4028235e38)",
+            Self::F16 => "a value within the range of f16 (±65504)",
+            Self::I8 => "a whole number from -128 to 127",
+            Self::U8 => "a whole number from 0 to 255",
+        }
+    }
+}
+
+impl FromStr for Element {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        [Self::F64, Self::F32, Self::F16, Self::I8, Self::U8]
+            .into_iter()
+            .find(|element| element.to_string() == name)
+            .ok_or_else(|| "expected f64, f32, f16, i8 or u8".to_owned())
     }
 }
 
@@ -154,6 +192,15 @@ impl VectorData {
 
 /// A component type: what the readers need to know of it.
 pub(crate) trait Component: bytemuck::Pod + fmt::Display {
+    /// The type.
+    const ELEMENT: Element;
+
+    /// Exact.
+    fn to_f64(self) -> f64;
+
+    /// Rounded to nearest; beyond the range, to an infinity or, in an integer type, its end.
+    fn from_f64(value: f64) -> Self;
+
     /// Whether every value is finite. Written so that it compiles to a few vector instructions a
     /// register: this runs over every byte that is read.
     fn all_finite(values: &[Self]) -> bool;
@@ -168,8 +215,20 @@ pub(crate) trait Component: bytemuck::Pod + fmt::Display {
 }
 
 macro_rules! float_component {
-    ($float:ty, $bits:ty, $exponent:expr) => {
+    ($float:ty, $bits:ty, $exponent:expr, $element:expr, $to:expr, $from:expr) => {
         impl Component for $float {
+            const ELEMENT: Element = $element;
+
+            #[inline]
+            fn to_f64(self) -> f64 {
+                $to(self)
+            }
+
+            #[inline]
+            fn from_f64(value: f64) -> Self {
+                $from(value)
+            }
+
             fn all_finite(values: &[Self]) -> bool {
                 // NaN and the infinities are the values whose exponent bits are all set.
                 values.chunks(4096).all(|chunk| {
@@ -182,21 +241,33 @@ macro_rules! float_component {
         }
     };
 }
-float_component!(f64, u64, 0x7ff0_0000_0000_0000);
-float_component!(f32, u32, 0x7f80_0000);
-float_component!(f16, u16, 0x7c00);
+float_component!(f64, u64, 0x7ff0_0000_0000_0000, Element::F64, |x| x, |x| x);
+float_component!(f32, u32, 0x7f80_0000, Element::F32, f64::from, |x| x as f32);
+float_component!(f16, u16, 0x7c00, Element::F16, f16::to_f64, f16::from_f64);
 
 macro_rules! integer_component {
-    ($integer:ty) => {
+    ($integer:ty, $element:expr) => {
         impl Component for $integer {
+            const ELEMENT: Element = $element;
+
+            #[inline]
+            fn to_f64(self) -> f64 {
+                f64::from(self)
+            }
+
+            #[inline]
+            fn from_f64(value: f64) -> Self {
+                value as $integer
+            }
+
             fn all_finite(_: &[Self]) -> bool {
                 true
             }
         }
     };
 }
-integer_component!(i8);
-integer_component!(u8);
+integer_component!(i8, Element::I8);
+integer_component!(u8, Element::U8);
 
 /// Consecutive rows of a file. A reader fills it and reuses its buffers, so one batch serves a
 /// whole file.
@@ -239,33 +310,65 @@ impl Batch {
     /// # Errors
     /// The first f64 component whose size is beyond the largest f32.
     pub fn to_f32(&self) -> Result<Cow<'_, [f32]>, NarrowError> {
-        let values = match &self.vectors {
-            VectorData::F32(values) => return Ok(Cow::Borrowed(values)),
-            VectorData::F16(values) => values.iter().map(|value| value.to_f32()).collect(),
-            VectorData::I8(values) => values.iter().map(|&value| f32::from(value)).collect(),
-            VectorData::U8(values) => values.iter().map(|&value| f32::from(value)).collect(),
-            VectorData::F64(values) => {
-                let narrow: Vec<f32> = values.iter().map(|&value| value as f32).collect();
-                if let Some(at) = f32::first_not_finite(&narrow) {
-                    return Err(NarrowError {
-                        row: self.first_row + (at / self.dim) as u64,
-                        component: at % self.dim,
-                        value: values[at],
-                    });
-                }
-                narrow
-            }
-        };
+        if let VectorData::F32(values) = &self.vectors {
+            return Ok(Cow::Borrowed(values));
+        }
+        let mut values = Vec::new();
+        each_element!(&self.vectors, from => self.narrow(from, &mut values))?;
         Ok(Cow::Owned(values))
+    }
+
+    /// Leaves the first `rows` rows; fewer stay as they are.
+    pub fn truncate(&mut self, rows: usize) {
+        if rows >= self.rows {
+            return;
+        }
+        self.rows = rows;
+        let components = rows * self.dim;
+        each_element!(&mut self.vectors, values => values.truncate(components));
+        self.ids.iter_mut().for_each(|ids| ids.truncate(rows));
+        self.attributes.iter_mut().for_each(|attribute| attribute.values.truncate(rows));
+    }
+
+    /// Changes the type of the components. Floats are rounded to nearest; integers have to be held
+    /// exactly.
+    ///
+    /// # Errors
+    /// The first component that the type cannot hold; the batch is then as it was.
+    pub fn convert(&mut self, element: Element) -> Result<(), NarrowError> {
+        if self.vectors.element() == element {
+            return Ok(());
+        }
+        let mut to = VectorData::empty(element);
+        each_element!(&mut to, to => {
+            each_element!(&self.vectors, from => self.narrow(from, to))
+        })?;
+        self.vectors = to;
+        Ok(())
+    }
+
+    fn narrow<A: Component, B: Component>(
+        &self,
+        from: &[A],
+        to: &mut Vec<B>,
+    ) -> Result<(), NarrowError> {
+        to.extend(from.iter().map(|value| B::from_f64(value.to_f64())));
+        let held = |(from, to): (&A, &B)| {
+            B::ELEMENT.is_float() && B::all_finite(&[*to]) || to.to_f64() == from.to_f64()
+        };
+        let Some(at) = from.iter().zip(&*to).position(|pair| !held(pair)) else { return Ok(()) };
+        Err(NarrowError {
+            row: self.first_row + (at / self.dim) as u64,
+            component: at % self.dim,
+            value: from[at].to_f64(),
+            element: B::ELEMENT,
+        })
     }
 }
 
-/// An f64 component that no f32 can hold.
+/// A component that cannot be held in another type.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-#[error(
-    "row {row}, component {component}: expected a value within the range of f32 \
-     (±3.4028235e38), found {value:e}"
-)]
+#[error("row {row}, component {component}: expected {}, found {value:e}", element.range())]
 pub struct NarrowError {
     /// The row in the file.
     pub row: u64,
@@ -273,4 +376,6 @@ pub struct NarrowError {
     pub component: usize,
     /// Its value.
     pub value: f64,
+    /// The type that should hold it.
+    pub element: Element,
 }

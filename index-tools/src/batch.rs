@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use vicinage::builder::ColumnBatch;
 use vicinage::vectors::VectorBlock;
-use vicinage_datasets::{AttributeValues, Batch, VectorData};
+use vicinage_datasets::{AttributeValues, Batch, Element, NarrowError, VectorData};
 
 /// A file that is whole, but does not fit what is done with it.
 #[derive(Debug, thiserror::Error)]
@@ -46,16 +46,8 @@ pub(crate) fn column_batch(values: &AttributeValues, rows: &[usize]) -> ColumnBa
 
 /// The vectors of a batch in the type that they come in, f64 as f32; the batch has none after that.
 pub(crate) fn block(batch: &mut Batch, path: &Path) -> Result<VectorBlock, InputError> {
-    if let VectorData::F64(_) = batch.vectors {
-        return match batch.to_f32() {
-            Ok(values) => Ok(VectorBlock::F32(values.into_owned())),
-            Err(error) => Err(InputError {
-                path: path.to_owned(),
-                place: format!("row {}, component {}", error.row, error.component),
-                expected: "a value within the range of f32, ±3.4028235e38".to_owned(),
-                found: format!("{:e}", error.value),
-            }),
-        };
+    if batch.vectors.element() == Element::F64 {
+        batch.convert(Element::F32).map_err(|error| narrow(path, &error))?;
     }
     match replace(&mut batch.vectors, VectorData::F32(Vec::new())) {
         VectorData::F32(values) => Ok(VectorBlock::F32(values)),
@@ -68,5 +60,15 @@ pub(crate) fn block(batch: &mut Batch, path: &Path) -> Result<VectorBlock, Input
             expected: "components of f64, f32, f16, i8 or u8".to_owned(),
             found: other.element().to_string(),
         }),
+    }
+}
+
+/// The error for a component that the type asked for cannot hold.
+pub(crate) fn narrow(path: &Path, error: &NarrowError) -> InputError {
+    InputError {
+        path: path.to_owned(),
+        place: format!("row {}, component {}", error.row, error.component),
+        expected: error.element.range().to_owned(),
+        found: error.value.to_string(),
     }
 }
