@@ -10,6 +10,7 @@
 //! | `flat` | header-then-rows files: the reader and writer that `npy` and `xbin` share |
 //! | `npy`, `xbin` | their headers |
 //! | `parquet/` | files with columns: vectors, ids, attributes |
+//! | `jsonl/` | JSON lines, plain and compressed |
 //! | `matrix` | ids and distances of nearest neighbours |
 //! | `relevance` | graded relevance of items to queries |
 //! | `ids` | duplicate ids |
@@ -37,6 +38,7 @@ mod columns;
 mod error;
 mod flat;
 mod ids;
+mod jsonl;
 mod matrix;
 mod npy;
 mod output;
@@ -107,15 +109,17 @@ pub trait VectorWriter: Send {
 }
 
 /// The formats that hold vectors.
-const VECTOR_FORMATS: [Format; 5] =
-    [Format::Npy, Format::Fbin, Format::U8bin, Format::I8bin, Format::Parquet];
+const VECTOR_FORMATS: [Format; 6] =
+    [Format::Npy, Format::Fbin, Format::U8bin, Format::I8bin, Format::Parquet, Format::Jsonl];
 
 /// The formats that have columns.
-const COLUMN_FORMATS: [Format; 1] = [Format::Parquet];
+const COLUMN_FORMATS: [Format; 2] = [Format::Parquet, Format::Jsonl];
 
 /// Opens a file with columns, in the format that its extension names.
-fn open_columns(path: &Path) -> Result<Box<dyn columns::Source>, ReadError> {
+/// `vector` is the vector column, where the input names it.
+fn open_columns(path: &Path, vector: Option<&str>) -> Result<Box<dyn columns::Source>, ReadError> {
     Ok(match Format::to_read(path, &COLUMN_FORMATS)? {
+        Format::Jsonl => jsonl::open(path, vector)?,
         _ => Box::new(parquet::Source::open(path)?),
     })
 }
@@ -127,7 +131,8 @@ fn open_columns(path: &Path) -> Result<Box<dyn columns::Source>, ReadError> {
 pub fn open(spec: &InputSpec, options: &ReadOptions) -> Result<Box<dyn VectorReader>, ReadError> {
     let format = Format::to_read(&spec.path, &VECTOR_FORMATS)?;
     if COLUMN_FORMATS.contains(&format) {
-        return columns::open(open_columns(&spec.path)?, spec.column.as_deref(), options);
+        let column = spec.column.as_deref();
+        return columns::open(open_columns(&spec.path, column)?, column, options);
     }
     flat::no_columns(spec, options)?;
     let input = Input::open(&spec.path)?;
@@ -152,8 +157,10 @@ pub fn create(
     if !(1..=MAX_DIM).contains(&shape.dim) {
         return mismatch(format!("a dim from 1 to {MAX_DIM}"), shape.dim.to_string());
     }
-    if format == Format::Parquet {
-        return parquet::create(path, shape, options);
+    match format {
+        Format::Parquet => return parquet::create(path, shape, options),
+        Format::Jsonl => return jsonl::create(path, shape, options),
+        _ => {}
     }
     if options.id_column.is_some() || !options.attributes.is_empty() {
         let extension = format.extension();

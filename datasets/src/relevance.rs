@@ -65,7 +65,7 @@ struct Judgement {
 /// What is wrong with the file: missing columns, nulls, a query that there is not, a grade above
 /// 255, lists of different lengths, a query or item that is judged twice.
 pub fn read_relevance(path: &Path, queries: usize) -> Result<Relevance, ReadError> {
-    let source = crate::open_columns(path)?;
+    let source = crate::open_columns(path, None)?;
     let find = |names: [&str; 3]| -> Option<[usize; 3]> {
         let [query, items, grades] = names.map(|name| source.position(name));
         Some([query?, items?, grades?])

@@ -83,12 +83,14 @@ pub enum Format {
     Ibin,
     /// `.parquet`: columns.
     Parquet,
+    /// `.jsonl` or `.ndjson`, also with `.gz` or `.zst` behind it: a JSON object a line.
+    Jsonl,
 }
 
 impl Format {
     /// Every format, in the order in which messages list them.
-    pub const ALL: [Self; 6] =
-        [Self::Npy, Self::Fbin, Self::U8bin, Self::I8bin, Self::Ibin, Self::Parquet];
+    pub const ALL: [Self; 7] =
+        [Self::Npy, Self::Fbin, Self::U8bin, Self::I8bin, Self::Ibin, Self::Parquet, Self::Jsonl];
 
     /// The file extension, without the dot.
     pub fn extension(self) -> &'static str {
@@ -99,22 +101,38 @@ impl Format {
             Self::I8bin => "i8bin",
             Self::Ibin => "ibin",
             Self::Parquet => "parquet",
+            Self::Jsonl => "jsonl",
         }
     }
 
-    /// The format that the extension of `path` names, if it is one of ours.
+    /// Other extensions that name the format.
+    fn aliases(self) -> &'static [&'static str] {
+        match self {
+            Self::Jsonl => &["ndjson"],
+            _ => &[],
+        }
+    }
+
+    /// The format that the extension of `path` names, if it is one of ours. Only lines may be
+    /// compressed as a whole.
     pub fn of(path: &Path) -> Option<Self> {
-        let extension = path.extension()?.to_str()?;
-        Self::ALL.into_iter().find(|format| extension.eq_ignore_ascii_case(format.extension()))
+        let compression = Compression::of(path);
+        let inner = compression.map_or(path, |_| Path::new(path.file_stem().unwrap_or_default()));
+        let extension = inner.extension()?.to_str()?;
+        let is = |name: &str| extension.eq_ignore_ascii_case(name);
+        Self::ALL
+            .into_iter()
+            .find(|format| is(format.extension()) || format.aliases().iter().any(|name| is(name)))
+            .filter(|format| compression.is_none() || *format == Self::Jsonl)
     }
 
     /// The element type that the format fixes, for those of the `bin` family that hold vectors.
-    pub(crate) fn fixed_element(self) -> Option<Element> {
+    pub fn fixed_element(self) -> Option<Element> {
         match self {
             Self::Fbin => Some(Element::F32),
             Self::U8bin => Some(Element::U8),
             Self::I8bin => Some(Element::I8),
-            Self::Npy | Self::Ibin | Self::Parquet => None,
+            Self::Npy | Self::Ibin | Self::Parquet | Self::Jsonl => None,
         }
     }
 
@@ -146,6 +164,23 @@ impl Format {
             };
             (names.join(", "), found)
         })
+    }
+}
+
+/// How a whole file is compressed, told from the last extension of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compression {
+    Gzip,
+    Zstd,
+}
+
+impl Compression {
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        let extension = path.extension()?.to_str()?;
+        [(Self::Gzip, "gz"), (Self::Zstd, "zst")]
+            .into_iter()
+            .find(|(_, name)| extension.eq_ignore_ascii_case(name))
+            .map(|(compression, _)| compression)
     }
 }
 

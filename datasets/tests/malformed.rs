@@ -45,11 +45,11 @@ fn fbin(rows: u32, dim: u32, values: &[f32]) -> Vec<u8> {
 
 #[test]
 fn names_that_say_no_format() {
-    let formats = "expected a file name that ends in .npy, .fbin, .u8bin, .i8bin, .parquet, found";
+    let formats = "expected a file name that ends in .npy, ";
     for (name, found) in
         [("a.csv", ".csv"), ("a", "no extension"), ("a.ibin", ".ibin"), ("a.npy.old", ".old")]
     {
-        refused(name, b"x", &[formats, found]);
+        refused(name, b"x", &[formats, &format!(", found {found}")]);
     }
     let absent = Path::new("no-such-folder/a.npy");
     assert_says(read(absent), absent, &["cannot open"]);

@@ -72,7 +72,7 @@ proptest! {
         batches.iter().for_each(|batch| append(&mut expected, &batch.vectors));
         let folder = tempfile::tempdir().unwrap();
         let formats = match element {
-            Element::F32 => &[Format::Npy, Format::Parquet, Format::Fbin][..],
+            Element::F32 => &[Format::Npy, Format::Parquet, Format::Fbin, Format::Jsonl][..],
             Element::I8 => &[Format::Npy, Format::Parquet, Format::I8bin],
             Element::U8 => &[Format::Npy, Format::Parquet, Format::U8bin],
             _ => &[Format::Npy, Format::Parquet],
@@ -84,7 +84,7 @@ proptest! {
             writer.finish().unwrap();
             let options = ReadOptions { batch_bytes, ..ReadOptions::default() };
             let read = read_with(&InputSpec::from(path), &options);
-            if format == Format::Parquet && rows == 0 {
+            if matches!(format, Format::Parquet | Format::Jsonl) && rows == 0 {
                 prop_assert!(read.is_err(), "a column without rows has no dim");
                 continue;
             }

@@ -44,10 +44,17 @@ impl Encoder {
         &self.schema
     }
 
-    /// Encodes the next rows, held against what was announced.
-    pub(crate) fn encode(&mut self, path: &Path, batch: &Batch) -> Result<RecordBatch, WriteError> {
+    /// Holds the next rows against what was announced, and counts them.
+    pub(crate) fn check(&mut self, path: &Path, batch: &Batch) -> Result<(), WriteError> {
         check_batch(path, &self.shape, self.written, batch)?;
         self.check_columns(path, batch)?;
+        self.written += batch.rows as u64;
+        Ok(())
+    }
+
+    /// Checks the next rows and encodes them.
+    pub(crate) fn encode(&mut self, path: &Path, batch: &Batch) -> Result<RecordBatch, WriteError> {
+        self.check(path, batch)?;
         let mut arrays: Vec<ArrayRef> = Vec::new();
         arrays.extend(
             batch.ids.iter().map(|ids| Arc::new(UInt64Array::from(ids.clone())) as ArrayRef),
@@ -55,9 +62,7 @@ impl Encoder {
         let failed = |e: ArrowError| WriteError::io("write", path)(std::io::Error::other(e));
         arrays.push(vectors(&self.shape, batch).map_err(failed)?);
         arrays.extend(batch.attributes.iter().map(|attribute| array_of(&attribute.values)));
-        let rows = RecordBatch::try_new(self.schema.clone(), arrays).map_err(failed)?;
-        self.written += batch.rows as u64;
-        Ok(rows)
+        RecordBatch::try_new(self.schema.clone(), arrays).map_err(failed)
     }
 
     /// Holds the rows that came against those that were announced.

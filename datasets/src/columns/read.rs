@@ -191,7 +191,7 @@ pub struct TableReader {
 /// # Errors
 /// What is wrong with the file, or options that do not fit it.
 pub fn open_table(path: &Path, options: &ReadOptions) -> Result<TableReader, ReadError> {
-    let source = crate::open_columns(path)?;
+    let source = crate::open_columns(path, None)?;
     let layout = Layout::of_table(source.as_ref(), options)?;
     let rows_per_batch = options.rows_per_batch(source.row_bytes(&layout.columns()));
     Ok(TableReader { columns: Columns::new(source, layout, rows_per_batch)? })
