@@ -9,7 +9,8 @@
 //! | `error` | what goes wrong, with path, place, expected and found |
 //! | `flat` | header-then-rows files: the reader and writer that `npy` and `xbin` share |
 //! | `npy`, `xbin` | their headers |
-//! | `parquet/` | files with columns: vectors, ids, attributes |
+//! | `columns/` | files with columns: vectors, ids, attributes, from Arrow arrays |
+//! | `parquet/`, `ipc/` | the files that such columns are in: Parquet; Arrow file and stream |
 //! | `matrix` | ids and distances of nearest neighbours |
 //! | `relevance` | graded relevance of items to queries |
 //! | `ids` | duplicate ids |
@@ -37,6 +38,7 @@ mod columns;
 mod error;
 mod flat;
 mod ids;
+mod ipc;
 mod matrix;
 mod npy;
 mod output;
@@ -107,16 +109,25 @@ pub trait VectorWriter: Send {
 }
 
 /// The formats that hold vectors.
-const VECTOR_FORMATS: [Format; 5] =
-    [Format::Npy, Format::Fbin, Format::U8bin, Format::I8bin, Format::Parquet];
+const VECTOR_FORMATS: [Format; 8] = [
+    Format::Npy,
+    Format::Fbin,
+    Format::U8bin,
+    Format::I8bin,
+    Format::Parquet,
+    Format::Arrow,
+    Format::ArrowStream,
+    Format::Hdf5,
+];
 
 /// The formats that have columns.
-const COLUMN_FORMATS: [Format; 1] = [Format::Parquet];
+const COLUMN_FORMATS: [Format; 3] = [Format::Parquet, Format::Arrow, Format::ArrowStream];
 
 /// Opens a file with columns, in the format that its extension names.
 fn open_columns(path: &Path) -> Result<Box<dyn columns::Source>, ReadError> {
     Ok(match Format::to_read(path, &COLUMN_FORMATS)? {
-        _ => Box::new(parquet::Source::open(path)?),
+        Format::Parquet => Box::new(parquet::Source::open(path)?),
+        _ => Box::new(ipc::Source::open(path)?),
     })
 }
 
@@ -152,8 +163,12 @@ pub fn create(
     if !(1..=MAX_DIM).contains(&shape.dim) {
         return mismatch(format!("a dim from 1 to {MAX_DIM}"), shape.dim.to_string());
     }
-    if format == Format::Parquet {
-        return parquet::create(path, shape, options);
+    match format {
+        Format::Parquet => return parquet::create(path, shape, options),
+        Format::Arrow | Format::ArrowStream => {
+            return ipc::create(path, format, shape, options);
+        }
+        _ => {}
     }
     if options.id_column.is_some() || !options.attributes.is_empty() {
         let extension = format.extension();

@@ -83,12 +83,27 @@ pub enum Format {
     Ibin,
     /// `.parquet`: columns.
     Parquet,
+    /// `.arrow`, `.feather`: columns, as an Arrow IPC file.
+    Arrow,
+    /// `.arrows`: columns, as an Arrow IPC stream.
+    ArrowStream,
+    /// `.hdf5`, `.h5`: named arrays, as ann-benchmarks and VIBE have them.
+    Hdf5,
 }
 
 impl Format {
     /// Every format, in the order in which messages list them.
-    pub const ALL: [Self; 6] =
-        [Self::Npy, Self::Fbin, Self::U8bin, Self::I8bin, Self::Ibin, Self::Parquet];
+    pub const ALL: [Self; 9] = [
+        Self::Npy,
+        Self::Fbin,
+        Self::U8bin,
+        Self::I8bin,
+        Self::Ibin,
+        Self::Parquet,
+        Self::Arrow,
+        Self::ArrowStream,
+        Self::Hdf5,
+    ];
 
     /// The file extension, without the dot.
     pub fn extension(self) -> &'static str {
@@ -99,13 +114,28 @@ impl Format {
             Self::I8bin => "i8bin",
             Self::Ibin => "ibin",
             Self::Parquet => "parquet",
+            Self::Arrow => "arrow",
+            Self::ArrowStream => "arrows",
+            Self::Hdf5 => "hdf5",
+        }
+    }
+
+    /// Another extension of the format.
+    fn other_extension(self) -> Option<&'static str> {
+        match self {
+            Self::Arrow => Some("feather"),
+            Self::Hdf5 => Some("h5"),
+            _ => None,
         }
     }
 
     /// The format that the extension of `path` names, if it is one of ours.
     pub fn of(path: &Path) -> Option<Self> {
         let extension = path.extension()?.to_str()?;
-        Self::ALL.into_iter().find(|format| extension.eq_ignore_ascii_case(format.extension()))
+        Self::ALL.into_iter().find(|format| {
+            extension.eq_ignore_ascii_case(format.extension())
+                || format.other_extension().is_some_and(|e| extension.eq_ignore_ascii_case(e))
+        })
     }
 
     /// The element type that the format fixes, for those of the `bin` family that hold vectors.
@@ -114,7 +144,7 @@ impl Format {
             Self::Fbin => Some(Element::F32),
             Self::U8bin => Some(Element::U8),
             Self::I8bin => Some(Element::I8),
-            Self::Npy | Self::Ibin | Self::Parquet => None,
+            _ => None,
         }
     }
 
