@@ -9,7 +9,8 @@
 //! | `error` | what goes wrong, with path, place, expected and found |
 //! | `flat` | header-then-rows files: the reader and writer that `npy` and `xbin` share |
 //! | `npy`, `xbin` | their headers |
-//! | `parquet/` | files with columns: vectors, ids, attributes |
+//! | `columns/` | files with columns: vectors, ids, attributes, from Arrow arrays |
+//! | `parquet/`, `ipc/` | the files that such columns are in: Parquet; Arrow file and stream |
 //! | `jsonl/` | JSON lines, plain and compressed |
 //! | `matrix` | ids and distances of nearest neighbours |
 //! | `relevance` | graded relevance of items to queries |
@@ -38,6 +39,7 @@ mod columns;
 mod error;
 mod flat;
 mod ids;
+mod ipc;
 mod jsonl;
 mod matrix;
 mod npy;
@@ -109,18 +111,29 @@ pub trait VectorWriter: Send {
 }
 
 /// The formats that hold vectors.
-const VECTOR_FORMATS: [Format; 6] =
-    [Format::Npy, Format::Fbin, Format::U8bin, Format::I8bin, Format::Parquet, Format::Jsonl];
+const VECTOR_FORMATS: [Format; 9] = [
+    Format::Npy,
+    Format::Fbin,
+    Format::U8bin,
+    Format::I8bin,
+    Format::Parquet,
+    Format::Arrow,
+    Format::ArrowStream,
+    Format::Hdf5,
+    Format::Jsonl,
+];
 
 /// The formats that have columns.
-const COLUMN_FORMATS: [Format; 2] = [Format::Parquet, Format::Jsonl];
+const COLUMN_FORMATS: [Format; 4] =
+    [Format::Parquet, Format::Arrow, Format::ArrowStream, Format::Jsonl];
 
 /// Opens a file with columns, in the format that its extension names.
 /// `vector` is the vector column, where the input names it.
 fn open_columns(path: &Path, vector: Option<&str>) -> Result<Box<dyn columns::Source>, ReadError> {
     Ok(match Format::to_read(path, &COLUMN_FORMATS)? {
         Format::Jsonl => jsonl::open(path, vector)?,
-        _ => Box::new(parquet::Source::open(path)?),
+        Format::Parquet => Box::new(parquet::Source::open(path)?),
+        _ => Box::new(ipc::Source::open(path)?),
     })
 }
 
@@ -160,6 +173,9 @@ pub fn create(
     match format {
         Format::Parquet => return parquet::create(path, shape, options),
         Format::Jsonl => return jsonl::create(path, shape, options),
+        Format::Arrow | Format::ArrowStream => {
+            return ipc::create(path, format, shape, options);
+        }
         _ => {}
     }
     if options.id_column.is_some() || !options.attributes.is_empty() {

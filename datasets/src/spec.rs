@@ -83,14 +83,30 @@ pub enum Format {
     Ibin,
     /// `.parquet`: columns.
     Parquet,
+    /// `.arrow`, `.feather`: columns, as an Arrow IPC file.
+    Arrow,
+    /// `.arrows`: columns, as an Arrow IPC stream.
+    ArrowStream,
+    /// `.hdf5`, `.h5`: named arrays, as ann-benchmarks and VIBE have them.
+    Hdf5,
     /// `.jsonl` or `.ndjson`, also with `.gz` or `.zst` behind it: a JSON object a line.
     Jsonl,
 }
 
 impl Format {
     /// Every format, in the order in which messages list them.
-    pub const ALL: [Self; 7] =
-        [Self::Npy, Self::Fbin, Self::U8bin, Self::I8bin, Self::Ibin, Self::Parquet, Self::Jsonl];
+    pub const ALL: [Self; 10] = [
+        Self::Npy,
+        Self::Fbin,
+        Self::U8bin,
+        Self::I8bin,
+        Self::Ibin,
+        Self::Parquet,
+        Self::Arrow,
+        Self::ArrowStream,
+        Self::Hdf5,
+        Self::Jsonl,
+    ];
 
     /// The file extension, without the dot.
     pub fn extension(self) -> &'static str {
@@ -102,14 +118,19 @@ impl Format {
             Self::Ibin => "ibin",
             Self::Parquet => "parquet",
             Self::Jsonl => "jsonl",
+            Self::Arrow => "arrow",
+            Self::ArrowStream => "arrows",
+            Self::Hdf5 => "hdf5",
         }
     }
 
-    /// Other extensions that name the format.
-    fn aliases(self) -> &'static [&'static str] {
+    /// Another extension of the format.
+    fn other_extension(self) -> Option<&'static str> {
         match self {
-            Self::Jsonl => &["ndjson"],
-            _ => &[],
+            Self::Arrow => Some("feather"),
+            Self::Hdf5 => Some("h5"),
+            Self::Jsonl => Some("ndjson"),
+            _ => None,
         }
     }
 
@@ -122,7 +143,7 @@ impl Format {
         let is = |name: &str| extension.eq_ignore_ascii_case(name);
         Self::ALL
             .into_iter()
-            .find(|format| is(format.extension()) || format.aliases().iter().any(|name| is(name)))
+            .find(|format| is(format.extension()) || format.other_extension().is_some_and(is))
             .filter(|format| compression.is_none() || *format == Self::Jsonl)
     }
 
@@ -132,7 +153,7 @@ impl Format {
             Self::Fbin => Some(Element::F32),
             Self::U8bin => Some(Element::U8),
             Self::I8bin => Some(Element::I8),
-            Self::Npy | Self::Ibin | Self::Parquet | Self::Jsonl => None,
+            _ => None,
         }
     }
 
