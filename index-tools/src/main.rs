@@ -2,7 +2,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `plan`, `build`, `inspect`, `verify`, `truth`, `query`, `eval`, `demo`, `completions` | the verbs |
+//! | `plan`, `build`, `inspect`, `verify`, `convert`, `truth`, `query`, `eval`, `demo`, `completions` | the verbs |
 //! | `args` | arguments that several verbs share |
 //! | `input`, `sidecar`, `batch` | from data files to the items of a build |
 //! | `queries` | query vectors |
@@ -18,6 +18,7 @@ mod args;
 mod batch;
 mod build;
 mod completions;
+mod convert;
 mod demo;
 mod eval;
 mod exit;
@@ -68,6 +69,7 @@ enum Verb {
     Build(Box<build::BuildCommand>),
     Inspect(inspect::InspectArgs),
     Verify(verify::VerifyArgs),
+    Convert(convert::ConvertArgs),
     Truth(truth::TruthArgs),
     Query(query::QueryArgs),
     Eval(eval::EvalArgs),
@@ -82,6 +84,7 @@ impl Verb {
             Verb::Build(args) => build::run(args),
             Verb::Inspect(args) => inspect::run(args),
             Verb::Verify(args) => verify::run(args),
+            Verb::Convert(args) => convert::run(args),
             Verb::Truth(args) => truth::run(args),
             Verb::Query(args) => query::run(args),
             Verb::Eval(args) => eval::run(args),
@@ -95,6 +98,7 @@ impl Verb {
         let progress = match self {
             Verb::Build(args) => args.progress.progress,
             Verb::Verify(args) => args.progress.progress,
+            Verb::Convert(args) => args.progress.progress,
             Verb::Truth(args) => args.progress.progress,
             Verb::Eval(args) => args.progress.progress,
             Verb::Demo(args) => args.progress.progress,
