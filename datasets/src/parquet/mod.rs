@@ -22,9 +22,7 @@ mod read;
 mod source;
 mod write;
 
-pub use read::{TableBatch, TableReader, open_table};
-
 pub(crate) use decode::{Place, list_of_unsigned, unsigned};
-pub(crate) use read::open;
+pub(crate) use read::{has_no_rows, open, open_table};
 pub(crate) use source::Source;
 pub(crate) use write::create;
