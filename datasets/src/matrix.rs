@@ -201,7 +201,7 @@ fn open(spec: &InputSpec, format: Format, part: Part) -> Result<Stored, ReadErro
 }
 
 /// An array that is unpacked may have this many bytes, however small the file.
-const MOST_UNPACKED: u64 = 16 << 20;
+const MOST_UNPACKED: u64 = 8 << 20;
 
 impl Stored {
     /// Takes an npy array over, which ends where the input ends.

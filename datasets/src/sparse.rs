@@ -119,7 +119,8 @@ impl Rows {
         }
         let [rows, columns, pairs, zero] = header.map(i64::cast_unsigned);
         if zero != 0 {
-            return Err(input.malformed(24, "row 0 to begin at 0", header[3].to_string()));
+            let found = format!("{}{}", header[3], input.looks_like);
+            return Err(input.malformed(24, "row 0 to begin at 0", found));
         }
         if rows == 0 && pairs > 0 {
             return Err(input.malformed(16, "no values, as there are no rows", pairs.to_string()));

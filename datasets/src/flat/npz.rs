@@ -156,7 +156,12 @@ pub(crate) fn open_array(path: &Path, name: Option<&str>) -> Result<Input<Member
 
 /// The names of arrays, for errors.
 fn arrays<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    /// How many are listed.
+    const LISTED: usize = 16;
+    let mut names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    let more = names.len().saturating_sub(LISTED);
+    names.truncate(LISTED);
+    names.extend((more > 0).then(|| format!("{more} more")));
     if names.is_empty() { "none".to_owned() } else { format!("the arrays {}", names.join(", ")) }
 }
 
