@@ -4,18 +4,29 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `spec` | `FILE[#column]`, the format by extension, the reader's options |
+//! | `files` | several files as one input: a directory, a pattern |
 //! | `vectors` | element types, shape, one batch of rows |
 //! | `attributes` | attribute columns in memory |
+//! | `table` | ids and attributes without vectors |
 //! | `error` | what goes wrong, with path, place, expected and found |
-//! | `flat` | header-then-rows files: the reader and writer that `npy` and `xbin` share |
-//! | `npy`, `xbin` | their headers |
+//! | `flat/` | rows end to end: npy, npz, the bin and vecs families |
 //! | `columns/` | files with columns: vectors, ids, attributes, from Arrow arrays |
 //! | `parquet/`, `ipc/` | the files that such columns are in: Parquet; Arrow file and stream |
 //! | `jsonl/` | JSON lines, plain and compressed |
 //! | `matrix` | ids and distances of nearest neighbours |
+//! | `sparse` | the tags of items, as a sparse matrix |
 //! | `relevance` | graded relevance of items to queries |
 //! | `ids` | duplicate ids |
-//! | `output` | a file that appears whole or not at all |
+//! | `output`, `zip` | a file that appears whole or not at all; the frame of an archive |
+//!
+//! | extension | vectors | neighbours | ids and attributes |
+//! |---|---|---|---|
+//! | `.npy`, `.npz` | f64, f32, f16, i8, u8 | ids, distances | |
+//! | `.fbin`, `.u8bin`, `.i8bin` | f32, u8, i8 | distances (`.fbin`) | |
+//! | `.fvecs`, `.bvecs` | f32, u8 | distances (`.fvecs`) | |
+//! | `.ibin`, `.ivecs`, `.bin` | | ids; both, in a ground truth (`.ibin`, `.bin`) | |
+//! | `.spmat` | | | tags |
+//! | `.parquet` | f64, f32, f16, i8, u8 | | ids, attributes |
 //!
 //! Vectors are streamed: [`open`] gives a [`VectorReader`], which fills one [`Batch`] after the
 //! other, and [`create`] a [`VectorWriter`]. What is in memory at a time is one batch, whatever
@@ -37,18 +48,20 @@
 mod attributes;
 mod columns;
 mod error;
+mod files;
 mod flat;
 mod ids;
 mod ipc;
 mod jsonl;
 mod matrix;
-mod npy;
 mod output;
 mod parquet;
 mod relevance;
+mod sparse;
 mod spec;
+mod table;
 mod vectors;
-mod xbin;
+mod zip;
 
 use std::path::Path;
 
@@ -56,17 +69,20 @@ pub use attributes::{
     AttributeBatch, AttributeField, AttributeKind, AttributeValues, I64ListColumn, SkippedColumn,
     TextColumn, TextListColumn,
 };
-pub use columns::{TableBatch, TableReader, open_table};
 pub use error::{Position, ReadError, WriteError};
 pub use ids::{DuplicateId, find_duplicate_id};
 pub use matrix::{
-    DistanceMatrix, IdMatrix, Matrix, read_distances, read_ids, write_distances, write_ids,
+    DistanceMatrix, IdMatrix, Matrix, read_distances, read_ids, write_distances,
+    write_ground_truth, write_ids,
 };
 pub use relevance::{Relevance, read_relevance};
+pub use sparse::{SparseMatrix, read_sparse, write_sparse};
 pub use spec::{AttributeColumns, Format, InputSpec, ReadOptions, SpecError, WriteOptions};
+pub use table::{TableBatch, TableReader};
 pub use vectors::{Batch, Element, MAX_DIM, NarrowError, Shape, VectorData};
 
-use flat::Input;
+use files::Files;
+use flat::{Input, npy, npz, vecs, xbin};
 use output::Output;
 
 #[cfg(target_endian = "big")]
@@ -79,6 +95,9 @@ pub trait VectorReader: Send {
 
     /// What the whole file holds.
     fn shape(&self) -> Shape;
+
+    /// Whether batches bring ids.
+    fn has_ids(&self) -> bool;
 
     /// The attribute columns that batches bring, in that order.
     fn attributes(&self) -> &[AttributeField];
@@ -111,11 +130,14 @@ pub trait VectorWriter: Send {
 }
 
 /// The formats that hold vectors.
-const VECTOR_FORMATS: [Format; 9] = [
+const VECTOR_FORMATS: [Format; 12] = [
     Format::Npy,
+    Format::Npz,
     Format::Fbin,
     Format::U8bin,
     Format::I8bin,
+    Format::Fvecs,
+    Format::Bvecs,
     Format::Parquet,
     Format::Arrow,
     Format::ArrowStream,
@@ -123,36 +145,101 @@ const VECTOR_FORMATS: [Format; 9] = [
     Format::Jsonl,
 ];
 
-/// The formats that have columns.
-const COLUMN_FORMATS: [Format; 4] =
-    [Format::Parquet, Format::Arrow, Format::ArrowStream, Format::Jsonl];
+/// The formats that hold ids and attributes.
+const TABLE_FORMATS: [Format; 5] =
+    [Format::Parquet, Format::Arrow, Format::ArrowStream, Format::Jsonl, Format::Spmat];
 
-/// Opens a file with columns, in the format that its extension names.
-/// `vector` is the vector column, where the input names it.
-fn open_columns(path: &Path, vector: Option<&str>) -> Result<Box<dyn columns::Source>, ReadError> {
-    Ok(match Format::to_read(path, &COLUMN_FORMATS)? {
+/// Opens a file in a format that has columns; `vector` is the vector column, where the input names
+/// it.
+fn open_columns(
+    format: Format,
+    path: &Path,
+    vector: Option<&str>,
+) -> Result<Box<dyn columns::Source>, ReadError> {
+    Ok(match format {
         Format::Jsonl => jsonl::open(path, vector)?,
-        Format::Parquet => Box::new(parquet::Source::open(path)?),
-        _ => Box::new(ipc::Source::open(path)?),
+        Format::Arrow | Format::ArrowStream => Box::new(ipc::Source::open(path)?),
+        _ => Box::new(parquet::Source::open(path)?),
     })
 }
 
-/// Opens a file of vectors, in the format that its extension names.
+/// Whether a file has no rows, and so no vector that would say the dim. Parallel writers leave such
+/// parts, in formats that know it without reading them.
+fn has_no_rows(format: Format, path: &Path) -> Result<bool, ReadError> {
+    match format {
+        Format::Parquet | Format::Arrow => Ok(open_columns(format, path, None)?.rows() == 0),
+        _ => Ok(false),
+    }
+}
+
+/// Opens vectors, in the format that the extension names. A directory or a pattern is read as one
+/// file, in the order of the names: the rows of one file follow those of the other, and dim,
+/// element, ids and attributes are the same in all.
 ///
 /// # Errors
-/// An unknown extension, a file that is not of that format, or options that do not fit it.
+/// An unknown extension, a file that is not of that format or not like the others, or options
+/// that do not fit it.
 pub fn open(spec: &InputSpec, options: &ReadOptions) -> Result<Box<dyn VectorReader>, ReadError> {
-    let format = Format::to_read(&spec.path, &VECTOR_FORMATS)?;
-    if COLUMN_FORMATS.contains(&format) {
+    let found = Files::find(&spec.path, &VECTOR_FORMATS)?;
+    let format = found.format;
+    if found.is_one {
+        return open_file(format, spec, options);
+    }
+    let (column, options) = (spec.column.clone(), options.clone());
+    files::vectors(&spec.path, found, move |file| {
+        let spec = InputSpec { path: file.to_owned(), column: column.clone() };
+        open_file(format, &spec, &options)
+    })
+}
+
+fn open_file(
+    format: Format,
+    spec: &InputSpec,
+    options: &ReadOptions,
+) -> Result<Box<dyn VectorReader>, ReadError> {
+    if format.has_columns() {
         let column = spec.column.as_deref();
-        return columns::open(open_columns(&spec.path, column)?, column, options);
+        return columns::open(open_columns(format, &spec.path, column)?, column, options);
+    }
+    if format == Format::Npz {
+        return Ok(Box::new(npz::open(spec, options)?));
     }
     flat::no_columns(spec, options)?;
     let input = Input::open(&spec.path)?;
-    Ok(match format.fixed_element() {
-        Some(element) => Box::new(xbin::open(input, element, options)?),
-        None => Box::new(npy::open(input, options)?),
+    Ok(match (format, format.fixed_element()) {
+        (Format::Fvecs | Format::Bvecs, Some(element)) => {
+            Box::new(vecs::open(input, element, options)?)
+        }
+        (_, Some(element)) => Box::new(xbin::open(input, element, options)?),
+        (_, None) => Box::new(npy::open(input, options)?),
     })
+}
+
+/// The format of the vectors of an input, which for a directory is that of its files.
+///
+/// # Errors
+/// As those of [`open`] that are about names.
+pub fn vector_format(spec: &InputSpec) -> Result<Format, ReadError> {
+    Ok(Files::find(&spec.path, &VECTOR_FORMATS)?.format)
+}
+
+/// Opens a file, or a directory or pattern as [`open`] does, for its ids and attributes. A sparse
+/// matrix has one attribute, `tags`: the columns of each row.
+///
+/// # Errors
+/// What is wrong with the file, or options that do not fit it.
+pub fn open_table(path: &Path, options: &ReadOptions) -> Result<Box<dyn TableReader>, ReadError> {
+    let open_file = |format: Format, path: &Path, options: &ReadOptions| match format {
+        Format::Spmat => sparse::open_table(path, options),
+        _ => columns::open_table(open_columns(format, path, None)?, options),
+    };
+    let found = Files::find(path, &TABLE_FORMATS)?;
+    let format = found.format;
+    if found.is_one {
+        return open_file(format, path, options);
+    }
+    let options = options.clone();
+    files::tables(path, found, move |file| open_file(format, file, &options))
 }
 
 /// Creates a file of vectors of `shape`, in the format that the extension of `path` names.
@@ -183,12 +270,16 @@ pub fn create(
         let expected = format!("vectors alone, which is all that .{extension} holds");
         return mismatch(expected, "ids or attributes, which would be lost".to_owned());
     }
-    match format.fixed_element() {
-        Some(element) if element != shape.element => mismatch(
-            format!("components of {element}, which is what .{} holds", format.extension()),
-            shape.element.to_string(),
-        ),
-        Some(_) => Ok(Box::new(xbin::create(Output::create(path)?, shape)?)),
-        None => Ok(Box::new(npy::create(Output::create(path)?, shape)?)),
+    if let Some(element) = format.fixed_element().filter(|&element| element != shape.element) {
+        let extension = format.extension();
+        let expected = format!("components of {element}, which is what .{extension} holds");
+        return mismatch(expected, shape.element.to_string());
     }
+    let output = Output::create(path)?;
+    Ok(Box::new(match format {
+        Format::Npy => npy::create(output, shape)?,
+        Format::Npz => npz::create(output, shape, &options.vector_column)?,
+        Format::Fvecs | Format::Bvecs => vecs::create(output, shape)?,
+        _ => xbin::create(output, shape)?,
+    }))
 }

@@ -56,7 +56,9 @@ fn names_that_say_no_format() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("folder.npy");
     fs::create_dir(&path).unwrap();
-    assert_says(read(&path), &path, &["expected a file, found a directory"]);
+    assert_says(read(&path), &path, &["expected files of one format", "a directory of nothing"]);
+    let ids = read_ids(&path.clone().into());
+    assert_says(ids, &path, &["expected a file, found a directory"]);
 }
 
 #[test]

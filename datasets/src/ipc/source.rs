@@ -73,13 +73,7 @@ impl columns::Source for Source {
             let found = fields[at].data_type().to_string();
             return Err(ReadError::unsuitable(self.path(), expected, found));
         }
-        let file = self.input.file.try_clone().map_err(ReadError::io("open", self.path()))?;
-        let input = Input {
-            path: self.input.path.clone(),
-            file,
-            len: self.input.len,
-            looks_like: self.input.looks_like,
-        };
+        let input = self.input.again()?;
         let mut columns = columns.to_vec();
         columns.sort_unstable();
         let wanted = columns.iter().filter_map(|&at| dictionary_id(&fields[at])).collect();
