@@ -57,7 +57,7 @@ fn read(input: &str, batch_bytes: usize) -> Result<Whole, ReadError> {
 fn a_directory_or_a_pattern_is_read_as_one_file() {
     for extension in ["npy", "npz", "fbin", "fvecs", "parquet"] {
         let folder = parts(extension);
-        let (dir, column) = (folder.path().display(), &extension == &"parquet");
+        let (dir, column) = (folder.path().display(), extension == "parquet");
         let mut inputs = vec![
             format!("{dir}"),
             format!("{dir}/"),
