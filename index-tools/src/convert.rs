@@ -187,7 +187,7 @@ fn writer(
     if let Some(column) = &args.out.column {
         options.vector_column.clone_from(column);
     }
-    Ok(create(&args.out, shape, &options)?)
+    Ok(create(&args.out.path, shape, &options)?)
 }
 
 fn matrix(args: &ConvertArgs) -> Result<Written, Failure> {

@@ -5,6 +5,7 @@
 //! | `support` | running the binary, small inputs |
 //! | `help` | usage, help, completions |
 //! | `build` | plan and build, and what they refuse |
+//! | `convert` | through the file formats |
 //! | `sidecar` | attributes that lie in a second file |
 //! | `look` | inspect, verify, query |
 //! | `measure` | truth and eval, against naive answers |
@@ -14,6 +15,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
 
 mod build;
+mod convert;
 mod demo;
 mod help;
 mod look;
