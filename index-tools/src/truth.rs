@@ -47,7 +47,8 @@ pub(crate) struct TruthArgs {
     /// Column of the item ids [default: item_id, else id; without either, row numbers]
     #[arg(long, value_name = "COLUMN")]
     ids: Option<String>,
-    /// Where to write the neighbors' ids: .npy, .npz, .ibin or .ivecs; or .bin, with their distances
+    /// Where to write the neighbors' ids: .npy, .npz, .ibin or .ivecs; or, with their distances,
+    /// .bin
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Where to write their distances: .npy, .npz, .fbin or .fvecs

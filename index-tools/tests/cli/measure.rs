@@ -55,7 +55,7 @@ fn ground_truth_of_the_big_ann_form_is_written_and_taken() {
     for (name, words) in [("near.bin", ""), ("near.npz", "--distances far.fvecs")] {
         run(dir.path(), &format!("{truth}{} {words}", &name[4..])).ok();
         let eval = format!("eval index --queries queries.npy --truth {name} --k 7 --exact");
-        run(dir.path(), &eval).ok().says(&["100.0%"]);
+        run(dir.path(), &eval).ok().says(&["exact        1.0000"]);
     }
     let both = read_distances(&dir.path().join("near.bin").into()).unwrap();
     assert_eq!(both, read_distances(&dir.path().join("far.fvecs").into()).unwrap());
