@@ -14,6 +14,10 @@
 //! | `relevance` | graded relevance of items to queries |
 //! | `ids` | duplicate ids |
 //! | `output` | a file that appears whole or not at all |
+//! | `generate/` | made-up data, the same from the same seed |
+//! | `profile/` | what a file of vectors is like |
+//! | `catalog` | the public sets that are known by name |
+//! | `random` | draws that are the same on every machine |
 //!
 //! Vectors are streamed: [`open`] gives a [`VectorReader`], which fills one [`Batch`] after the
 //! other, and [`create`] a [`VectorWriter`]. What is in memory at a time is one batch, whatever
@@ -33,13 +37,17 @@
 //! ```
 
 mod attributes;
+pub mod catalog;
 mod error;
 mod flat;
+pub mod generate;
 mod ids;
 mod matrix;
 mod npy;
 mod output;
 mod parquet;
+pub mod profile;
+mod random;
 mod relevance;
 mod spec;
 mod vectors;
@@ -56,7 +64,7 @@ pub use ids::{DuplicateId, find_duplicate_id};
 pub use matrix::{
     DistanceMatrix, IdMatrix, Matrix, read_distances, read_ids, write_distances, write_ids,
 };
-pub use parquet::{TableBatch, TableReader, open_table};
+pub use parquet::{TableBatch, TableReader, TableWriter, create_table, open_table};
 pub use relevance::{Relevance, read_relevance};
 pub use spec::{AttributeColumns, Format, InputSpec, ReadOptions, SpecError, WriteOptions};
 pub use vectors::{Batch, Element, MAX_DIM, NarrowError, Shape, VectorData};

@@ -8,6 +8,7 @@
 //! | `decode` | from Arrow arrays to batches, with every check on the values |
 //! | `read` | the readers of vectors and of tables |
 //! | `write` | the writer |
+//! | `table` | the writer of tables without vectors |
 //!
 //! The types are Parquet's own; the Arrow schema that some writers leave in the file is not
 //! looked at. It says nothing that is needed here (a fixed-size list is a list whose rows happen
@@ -20,9 +21,11 @@ mod layout;
 mod pages;
 mod read;
 mod source;
+mod table;
 mod write;
 
 pub use read::{TableBatch, TableReader, open_table};
+pub use table::{TableWriter, create_table};
 
 pub(crate) use decode::{Place, list_of_unsigned, unsigned};
 pub(crate) use read::open;

@@ -28,7 +28,7 @@ use crate::vectors::{Batch, Element, Shape, VectorData};
 /// What the entries of lists are called, as the format asks for.
 const ENTRY: &str = "element";
 /// A row group is written out when it has this many bytes, so this much is in memory.
-const ROW_GROUP_BYTES: usize = 32 << 20;
+pub(super) const ROW_GROUP_BYTES: usize = 32 << 20;
 
 struct ParquetWriter {
     writer: ArrowWriter<Output>,
@@ -93,7 +93,7 @@ fn component(element: Element) -> DataType {
     }
 }
 
-fn attribute_type(kind: AttributeKind) -> DataType {
+pub(super) fn attribute_type(kind: AttributeKind) -> DataType {
     match kind {
         AttributeKind::Bool => DataType::Boolean,
         AttributeKind::I64 => DataType::Int64,
@@ -174,7 +174,7 @@ fn vectors(shape: &Shape, batch: &Batch) -> Result<ArrayRef, ArrowError> {
     Ok(Arc::new(FixedSizeListArray::try_new(field, dim, values, None)?))
 }
 
-fn array_of(values: &AttributeValues) -> ArrayRef {
+pub(super) fn array_of(values: &AttributeValues) -> ArrayRef {
     match values {
         AttributeValues::Bool(values) => Arc::new(BooleanArray::from(values.clone())),
         AttributeValues::I64(values) => Arc::new(Int64Array::from(values.clone())),
@@ -204,6 +204,6 @@ fn array_of(values: &AttributeValues) -> ArrayRef {
 }
 
 /// An error of the library, which on checked input is one of the system's.
-fn failed(path: &Path, error: ParquetError) -> WriteError {
+pub(super) fn failed(path: &Path, error: ParquetError) -> WriteError {
     WriteError::io("write", path)(std::io::Error::other(error))
 }
