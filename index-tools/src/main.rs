@@ -3,6 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `plan`, `build`, `inspect`, `verify`, `truth`, `query`, `eval`, `demo`, `completions` | the verbs |
+//! | `datasets/` | the verb of that name: list, fetch, generate, describe |
 //! | `args` | arguments that several verbs share |
 //! | `input`, `sidecar`, `batch` | from data files to the items of a build |
 //! | `queries` | query vectors |
@@ -18,6 +19,7 @@ mod args;
 mod batch;
 mod build;
 mod completions;
+mod datasets;
 mod demo;
 mod eval;
 mod exit;
@@ -72,6 +74,7 @@ enum Verb {
     Query(query::QueryArgs),
     Eval(eval::EvalArgs),
     Demo(demo::DemoArgs),
+    Datasets(datasets::DatasetsArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -86,6 +89,7 @@ impl Verb {
             Verb::Query(args) => query::run(args),
             Verb::Eval(args) => eval::run(args),
             Verb::Demo(args) => demo::run(args),
+            Verb::Datasets(args) => datasets::run(args),
             Verb::Completions(args) => completions::run(args),
         }
     }
@@ -98,6 +102,10 @@ impl Verb {
             Verb::Truth(args) => args.progress.progress,
             Verb::Eval(args) => args.progress.progress,
             Verb::Demo(args) => args.progress.progress,
+            Verb::Datasets(args) => match args.progress() {
+                Some(progress) => progress,
+                None => return false,
+            },
             Verb::Plan(_) | Verb::Inspect(_) | Verb::Query(_) | Verb::Completions(_) => {
                 return false;
             }

@@ -148,7 +148,7 @@ pub fn profile(
     reader: &mut dyn VectorReader,
     queries: Option<Box<dyn VectorReader>>,
     directions: bool,
-    advance: &dyn Fn(u64) -> ControlFlow<()>,
+    advance: &(dyn Fn(u64) -> ControlFlow<()> + Sync),
 ) -> Result<Profile, ProfileError> {
     let shape = reader.shape();
     let dim = shape.dim as usize;
