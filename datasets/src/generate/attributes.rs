@@ -181,7 +181,7 @@ pub fn write_attributes(
     let mut reader = crate::open(input, &options)?;
     let dim = reader.shape().dim as usize;
     check(
-        "target",
+        "query",
         plan.target.len(),
         "as many components as the vectors",
         plan.target.len() == dim,
