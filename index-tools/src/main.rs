@@ -55,6 +55,7 @@ use progress::ProgressMode;
     "      build a real index of 42,877 job titles and try it in the browser\n",
     "  index-tools build --input items.parquet --metric ip --out jobs\n",
     "  index-tools eval jobs --queries users.npy --k 10,100\n",
+    "  index-tools datasets generate two-tower --n 100000 --out tt\n",
     "  vicinage serve --index jobs\n\n",
     "Exit codes: 0 done, 1 internal, 2 usage, 65 bad data, 69 unavailable, 74 input or output,\n",
     "76 corrupt index, 130 interrupted.",

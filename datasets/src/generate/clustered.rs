@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{GenerateError, Sizes, Split, VectorSource, check};
 use crate::random::Random;
 
+/// The centres are in memory: 1 GiB at most.
+const MOST_COMPONENTS: usize = 1 << 28;
+
 /// What a clustered set is like.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClusteredParams {
@@ -45,6 +48,8 @@ impl Clustered {
         let fits = (0.0..=100.0).contains(&params.spread);
         check("spread", params.spread, "from 0 to 100", fits)?;
         let count = params.clusters as usize * params.sizes.dim as usize;
+        let expected = "at most 268435456 components of all centres together";
+        check("clusters", clusters, expected, count <= MOST_COMPONENTS)?;
         let centres = Random::new(params.sizes.seed, "centres", 0).normals(count, 1.0);
         Ok(Self { params, centres })
     }

@@ -173,7 +173,10 @@ fn write(
         list.sort_unstable_by(|a, b| a.time.total_cmp(&b.time).then(a.item.cmp(&b.item)));
         for taken in list {
             users.push(user as u64);
-            items.push(i64::try_from(taken.item).ok());
+            let id = i64::try_from(taken.item);
+            let fits = id.is_ok();
+            check("items", taken.item, "ids up to 9223372036854775807", fits)?;
+            items.push(id.ok());
             times.push(Some(params.from.saturating_add((taken.time * span) as i64)));
         }
         if users.len() >= WRITTEN || user == last {

@@ -88,7 +88,7 @@ impl Default for Sizes {
 
 impl Sizes {
     fn check(&self) -> Result<(), GenerateError> {
-        check("dim", self.dim, "from 1 to 65536", (1..=65_536).contains(&self.dim))?;
+        check("dim", self.dim, "from 1 to 16384", (1..=16_384).contains(&self.dim))?;
         check("n", self.n, "from 1", self.n > 0)?;
         check("test", self.test, "from 1", self.test > 0)
     }

@@ -7,8 +7,9 @@ use super::{BLOCK_ROWS, Split, TwoTower, VectorSource, norm, set_length};
 use crate::profile::{Covariance, Found, best, median};
 use crate::random::Random;
 
-/// Blocks of items that are looked at.
+/// Blocks of items that are looked at, and components of all of them together.
 const BLOCKS: u64 = 24;
+const COMPONENTS: usize = 16 << 20;
 /// Queries, and items in the place of queries, that are asked.
 const ASKED: usize = 200;
 /// Answers whose distance from each other is measured, and those that long items may own.
@@ -118,7 +119,8 @@ impl Realism {
 /// Blocks of items, evenly spread over the set.
 fn sample(set: &TwoTower) -> Vec<f32> {
     let blocks = set.rows(Split::Base).div_ceil(BLOCK_ROWS as u64);
-    let taken = blocks.min(BLOCKS);
+    let most = (COMPONENTS / (BLOCK_ROWS * set.dim())).max(1) as u64;
+    let taken = blocks.min(BLOCKS).min(most);
     (0..taken).flat_map(|at| set.block(Split::Base, at * blocks / taken)).collect()
 }
 

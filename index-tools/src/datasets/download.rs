@@ -188,7 +188,11 @@ impl Download<'_> {
         let mut body = response.into_body().into_reader();
         let (mut buffer, mut received) = (vec![0; 1 << 18], have);
         let ended = loop {
-            report.interrupt().check()?;
+            if report.interrupt().asked() {
+                let what = "interrupted; what was fetched is kept";
+                return Err(Failure::new(Exit::Interrupted, what)
+                    .next("run the same command again to go on"));
+            }
             match body.read(&mut buffer) {
                 Ok(0) => break Ended::Whole,
                 Ok(read) => {

@@ -69,7 +69,7 @@ pub(crate) fn run(args: &FetchArgs) -> Result<(), Failure> {
         table.row([
             name.to_owned(),
             recorded.map_or(String::new(), |recorded| units::bytes(recorded.bytes)),
-            recorded.map_or(String::new(), |recorded| recorded.sha256[..16].to_owned() + "…"),
+            recorded.map_or(String::new(), |recorded| printed(&recorded.sha256)),
             against.to_owned(),
         ]);
     }
@@ -77,6 +77,11 @@ pub(crate) fn run(args: &FetchArgs) -> Result<(), Failure> {
     table.write(&mut text);
     text += &format!("licence: {}\n", set.licence);
     print(&text)
+}
+
+/// The beginning of a sum: enough to compare by eye.
+fn printed(sum: &str) -> String {
+    sum.chars().take(16).chain(['…']).collect()
 }
 
 fn find(name: &str) -> Result<&'static CatalogSet, Failure> {
