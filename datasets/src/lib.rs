@@ -18,6 +18,10 @@
 //! | `relevance` | graded relevance of items to queries |
 //! | `ids` | duplicate ids |
 //! | `output`, `zip` | a file that appears whole or not at all; the frame of an archive |
+//! | `generate/` | made-up data, the same from the same seed |
+//! | `profile/` | what a file of vectors is like |
+//! | `catalog` | the public sets that are known by name |
+//! | `random` | draws that are the same on every machine |
 //!
 //! | extension | vectors | neighbours | ids and attributes |
 //! |---|---|---|---|
@@ -46,16 +50,20 @@
 //! ```
 
 mod attributes;
+pub mod catalog;
 mod columns;
 mod error;
 mod files;
 mod flat;
+pub mod generate;
 mod ids;
 mod ipc;
 mod jsonl;
 mod matrix;
 mod output;
 mod parquet;
+pub mod profile;
+mod random;
 mod relevance;
 mod sparse;
 mod spec;
@@ -75,6 +83,7 @@ pub use matrix::{
     DistanceMatrix, IdMatrix, Matrix, read_distances, read_ids, write_distances,
     write_ground_truth, write_ids,
 };
+pub use parquet::{TableWriter, create_table};
 pub use relevance::{Relevance, read_relevance};
 pub use sparse::{SparseMatrix, read_sparse, write_sparse};
 pub use spec::{AttributeColumns, Format, InputSpec, ReadOptions, SpecError, WriteOptions};

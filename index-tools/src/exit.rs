@@ -15,6 +15,8 @@ use vicinage::index::{OpenError, SearchError};
 use vicinage::segments::manifest::ManifestError;
 use vicinage::segments::publish::{CurrentError, PublishError};
 use vicinage::server::ServeError;
+use vicinage_datasets::generate::GenerateError;
+use vicinage_datasets::profile::ProfileError;
 use vicinage_datasets::{NarrowError, ReadError, SpecError, WriteError};
 
 use crate::batch::InputError;
@@ -166,6 +168,16 @@ fn known(error: &(dyn Error + 'static)) -> Option<Failure> {
     if let Some(error) = error.downcast_ref::<OpenError>() {
         return Some(open_error(error));
     }
+    if let Some(error) = error.downcast_ref::<GenerateError>() {
+        return Some(generate_error(error));
+    }
+    if let Some(error) = error.downcast_ref::<ProfileError>() {
+        return match error {
+            ProfileError::Read(error) => Some(read_error(error)),
+            ProfileError::Stopped => Some(Failure::interrupted()),
+            _ => Some(Failure::data(error.to_string())),
+        };
+    }
     let exit = if error.is::<FileError>() || error.is::<io::Error>() {
         Exit::Io
     } else if error.is::<NarrowError>() {
@@ -210,6 +222,18 @@ fn write_error(error: &WriteError) -> Failure {
                 .expected(expected, found)
         }
         other => Failure::data(other.to_string()),
+    }
+}
+
+fn generate_error(error: &GenerateError) -> Failure {
+    match error {
+        GenerateError::Parameter { name, expected, found } => {
+            Failure::usage(format!("--{name} cannot be that")).expected(*expected, found)
+        }
+        GenerateError::Read(error) => read_error(error),
+        GenerateError::Write(error) => write_error(error),
+        GenerateError::Stopped => Failure::interrupted(),
+        _ => Failure::new(Exit::Internal, error.to_string()),
     }
 }
 

@@ -3,6 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `plan`, `build`, `inspect`, `verify`, `convert`, `truth`, `query`, `eval`, `demo`, `completions` | the verbs |
+//! | `datasets/` | the verb of that name: list, fetch, generate, describe |
 //! | `args` | arguments that several verbs share |
 //! | `input`, `sidecar`, `batch` | from data files to the items of a build |
 //! | `queries` | query vectors |
@@ -19,6 +20,7 @@ mod batch;
 mod build;
 mod completions;
 mod convert;
+mod datasets;
 mod demo;
 mod eval;
 mod exit;
@@ -54,6 +56,7 @@ use progress::ProgressMode;
     "      build a real index of 42,877 job titles and try it in the browser\n",
     "  index-tools build --input items.parquet --metric ip --out jobs\n",
     "  index-tools eval jobs --queries users.npy --k 10,100\n",
+    "  index-tools datasets generate two-tower --n 100000 --out tt\n",
     "  vicinage serve --index jobs\n\n",
     "Exit codes: 0 done, 1 internal, 2 usage, 65 bad data, 69 unavailable, 74 input or output,\n",
     "76 corrupt index, 130 interrupted.",
@@ -74,6 +77,7 @@ enum Verb {
     Query(query::QueryArgs),
     Eval(eval::EvalArgs),
     Demo(demo::DemoArgs),
+    Datasets(datasets::DatasetsArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -89,6 +93,7 @@ impl Verb {
             Verb::Query(args) => query::run(args),
             Verb::Eval(args) => eval::run(args),
             Verb::Demo(args) => demo::run(args),
+            Verb::Datasets(args) => datasets::run(args),
             Verb::Completions(args) => completions::run(args),
         }
     }
@@ -102,6 +107,10 @@ impl Verb {
             Verb::Truth(args) => args.progress.progress,
             Verb::Eval(args) => args.progress.progress,
             Verb::Demo(args) => args.progress.progress,
+            Verb::Datasets(args) => match args.progress() {
+                Some(progress) => progress,
+                None => return false,
+            },
             Verb::Plan(_) | Verb::Inspect(_) | Verb::Query(_) | Verb::Completions(_) => {
                 return false;
             }

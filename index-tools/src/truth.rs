@@ -61,30 +61,48 @@ pub(crate) struct TruthArgs {
     pub(crate) progress: ProgressArgs,
 }
 
+/// Whose neighbors are wanted.
+pub(crate) struct Wanted<'a> {
+    pub(crate) input: &'a InputSpec,
+    pub(crate) queries: &'a InputSpec,
+    pub(crate) metric: Metric,
+    pub(crate) k: u32,
+    pub(crate) ids: Option<&'a str>,
+    pub(crate) threads: usize,
+}
+
+/// Nearest items of queries.
+pub(crate) struct Neighbors {
+    /// By id where the items have ids, by row otherwise.
+    pub(crate) ids: IdMatrix,
+    pub(crate) distances: DistanceMatrix,
+}
+
 pub(crate) fn run(args: &TruthArgs) -> Result<(), Failure> {
     let report = Reporter::new(args.progress.progress, Interrupt::install()?);
     let started = Instant::now();
-    let queries = Queries::read(&args.queries)?;
-    let rows = queries.rows();
-    let (truth, ids) = search(args, queries, &report)?;
-    let mut neighbors = IdMatrix::new(truth.k);
-    let name = |&row: &u64| ids.as_ref().map_or(row, |ids| ids[row as usize]);
-    for row in truth.ids.chunks_exact(truth.k) {
-        neighbors.push(&row.iter().map(name).collect::<Vec<_>>());
-    }
-    let mut distances = DistanceMatrix::new(truth.k);
-    truth.distances.chunks_exact(truth.k).for_each(|row| distances.push(row));
+    let wanted = Wanted {
+        input: &args.input,
+        queries: &args.queries,
+        metric: args.metric,
+        k: args.k,
+        ids: args.ids.as_deref(),
+        threads: args.threads,
+    };
+    let neighbors = find(&wanted, &report)?;
     match Format::of(&args.out) {
-        Some(Format::Bin) => write_ground_truth(&args.out, &neighbors, &distances)?,
-        _ => write_ids(&args.out, &neighbors)?,
+        Some(Format::Bin) => {
+            write_ground_truth(&args.out, &neighbors.ids, &neighbors.distances)?;
+        }
+        _ => write_ids(&args.out, &neighbors.ids)?,
     }
     if let Some(path) = &args.distances {
-        write_distances(path, &distances)?;
+        write_distances(path, &neighbors.distances)?;
     }
     let mut text = format!("{}\n", styled(BOLD, args.out.display()));
     let mut lines = vec![
-        ("queries", units::count(rows as u64)),
-        ("neighbors", format!("{} each, {}", truth.k, args.metric)),
+        ("queries", units::count(neighbors.ids.rows() as u64)),
+        ("neighbors", format!("{} each, {}", neighbors.ids.k(), args.metric)),
     ];
     lines.extend(args.distances.iter().map(|path| ("distances", path.display().to_string())));
     lines.push(("time", units::seconds(started.elapsed().as_secs_f64())));
@@ -92,24 +110,46 @@ pub(crate) fn run(args: &TruthArgs) -> Result<(), Failure> {
     print(&text)
 }
 
+/// Finds the neighbors, as a stage of `report`.
+pub(crate) fn find(wanted: &Wanted<'_>, report: &Reporter) -> Result<Neighbors, Failure> {
+    let (truth, ids) = search(wanted, Queries::read(wanted.queries)?, report)?;
+    let mut neighbors =
+        Neighbors { ids: IdMatrix::new(truth.k), distances: DistanceMatrix::new(truth.k) };
+    let name = |&row: &u64| ids.as_ref().map_or(row, |ids| ids[row as usize]);
+    for row in truth.ids.chunks_exact(truth.k) {
+        neighbors.ids.push(&row.iter().map(name).collect::<Vec<_>>());
+    }
+    truth.distances.chunks_exact(truth.k).for_each(|row| neighbors.distances.push(row));
+    Ok(neighbors)
+}
+
+/// A pool of `threads` threads, one a core for 0.
+pub(crate) fn thread_pool(threads: usize) -> Result<rayon::ThreadPool, Failure> {
+    let threads = threads_or_cores(threads);
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| {
+        Failure::new(Exit::Unavailable, format!("cannot start {threads} threads: {error}"))
+    })
+}
+
 /// The neighbors by row, and the ids of the rows where the base has ids.
 fn search(
-    args: &TruthArgs,
+    wanted: &Wanted<'_>,
     queries: Queries,
     report: &Reporter,
 ) -> Result<(Truth, Option<Vec<u64>>), Failure> {
-    let options = ReadOptions { id_column: args.ids.clone(), ..ReadOptions::without_attributes() };
-    let mut reader = open(&args.input, &options)?;
+    let options = ReadOptions {
+        id_column: wanted.ids.map(str::to_owned),
+        ..ReadOptions::without_attributes()
+    };
+    let mut reader = open(wanted.input, &options)?;
     let shape = reader.shape();
-    queries.check_dim(&args.queries, shape.dim as usize, &args.input.to_string())?;
+    queries.check_dim(wanted.queries, shape.dim as usize, &wanted.input.to_string())?;
     if shape.rows == 0 {
-        return Err(Failure::data(format!("{} holds no vectors", args.input)));
+        return Err(Failure::data(format!("{} holds no vectors", wanted.input)));
     }
-    let threads = threads_or_cores(args.threads);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| {
-        Failure::new(Exit::Unavailable, format!("cannot start {threads} threads: {error}"))
-    })?;
-    let mut search = TruthSearch::new(queries.vectors, queries.dim, args.metric, args.k as usize);
+    let pool = thread_pool(wanted.threads)?;
+    let mut search =
+        TruthSearch::new(queries.vectors, queries.dim, wanted.metric, wanted.k as usize);
     let mut ids: Option<Vec<u64>> = None;
     let mut batch = Batch::default();
     report.start("truth", Some(shape.rows), "items");

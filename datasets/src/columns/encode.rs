@@ -130,7 +130,7 @@ fn component(element: Element) -> DataType {
     }
 }
 
-fn attribute_type(kind: AttributeKind) -> DataType {
+pub(crate) fn attribute_type(kind: AttributeKind) -> DataType {
     match kind {
         AttributeKind::Bool => DataType::Boolean,
         AttributeKind::I64 => DataType::Int64,
@@ -155,7 +155,7 @@ fn vectors(shape: &Shape, batch: &Batch) -> Result<ArrayRef, ArrowError> {
     Ok(Arc::new(FixedSizeListArray::try_new(field, dim, values, None)?))
 }
 
-fn array_of(values: &AttributeValues) -> ArrayRef {
+pub(crate) fn array_of(values: &AttributeValues) -> ArrayRef {
     match values {
         AttributeValues::Bool(values) => Arc::new(BooleanArray::from(values.clone())),
         AttributeValues::I64(values) => Arc::new(Int64Array::from(values.clone())),

@@ -23,7 +23,7 @@ use arrow_schema::Fields;
 use crate::error::{Position, ReadError};
 
 pub(crate) use decode::{Place, list_of_unsigned, unsigned};
-pub(crate) use encode::{ENTRY, Encoder};
+pub(crate) use encode::{ENTRY, Encoder, array_of, attribute_type};
 pub(crate) use read::{open, open_table};
 
 /// Batches of rows, front to back; none is empty, and together they are the rows of the file.

@@ -5,6 +5,7 @@
 //! | `source` | opening a file: its magic, footer and claims, held against its length |
 //! | `pages` | a look at every page before the library decodes it |
 //! | `write` | the writer |
+//! | `table` | the writer of tables without vectors |
 //!
 //! The types are Parquet's own; the Arrow schema that some writers leave in the file is not
 //! looked at. It says nothing that is needed here (a fixed-size list is a list whose rows happen
@@ -14,7 +15,10 @@
 
 mod pages;
 mod source;
+mod table;
 mod write;
+
+pub use table::{TableWriter, create_table};
 
 pub(crate) use source::Source;
 pub(crate) use write::create;

@@ -16,7 +16,7 @@ use crate::spec::WriteOptions;
 use crate::vectors::{Batch, Shape};
 
 /// A row group is written out when it has this many bytes, so this much is in memory.
-const ROW_GROUP_BYTES: usize = 32 << 20;
+pub(super) const ROW_GROUP_BYTES: usize = 32 << 20;
 
 struct ParquetWriter {
     writer: ArrowWriter<Output>,
@@ -59,6 +59,6 @@ impl VectorWriter for ParquetWriter {
 }
 
 /// An error of the library, which on checked input is one of the system's.
-fn failed(path: &Path, error: ParquetError) -> WriteError {
+pub(super) fn failed(path: &Path, error: ParquetError) -> WriteError {
     WriteError::io("write", path)(std::io::Error::other(error))
 }

@@ -24,7 +24,8 @@ fn whole(path: &Path) -> (Vec<f32>, Option<Vec<u64>>, Vec<AttributeBatch>) {
 fn vectors_survive_every_format() {
     let dir = inputs();
     let mut from = "items.npy".to_owned();
-    for extension in ["fbin", "npz", "fvecs", "parquet", "hdf5", "arrow", "jsonl", "arrows", "npy"] {
+    for extension in ["fbin", "npz", "fvecs", "parquet", "hdf5", "arrow", "jsonl", "arrows", "npy"]
+    {
         let to = format!("step.{extension}");
         run(dir.path(), &format!("convert --input {from} --out {to}"))
             .ok()
@@ -87,7 +88,9 @@ fn neighbors_and_distances_change_format() {
     write_distances(&dir.path().join("far.npy"), &distances).unwrap();
     let convert = |words: &str| run(dir.path(), &format!("convert {words}"));
     let spec = |name: &str| InputSpec::from(dir.path().join(name));
-    convert("--kind neighbors --input near.npy --out near.ivecs").ok().says(&["20 queries, 3 each"]);
+    convert("--kind neighbors --input near.npy --out near.ivecs")
+        .ok()
+        .says(&["20 queries, 3 each"]);
     convert("--kind neighbors --input near.ivecs --out truth.bin --distances far.npy").ok();
     assert_eq!(read_ids(&spec("truth.bin")).unwrap(), ids);
     convert("--kind distances --input truth.bin --out far.fvecs").ok();

@@ -4,8 +4,18 @@ use std::path::Path;
 
 use crate::support::run;
 
-const VERBS: [&str; 9] =
-    ["plan", "build", "inspect", "verify", "truth", "query", "eval", "demo", "completions"];
+const VERBS: [&str; 10] = [
+    "plan",
+    "build",
+    "inspect",
+    "verify",
+    "truth",
+    "query",
+    "eval",
+    "demo",
+    "datasets",
+    "completions",
+];
 
 fn here() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -10,13 +10,16 @@
 //! | `look` | inspect, verify, query |
 //! | `measure` | truth and eval, against naive answers |
 //! | `stop` | Ctrl-C |
+//! | `datasets`, `fetch` | public and made-up sets; fetching from a server of our own |
 //! | `demo` | the demo on a small set of the same shape |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
 
 mod build;
 mod convert;
+mod datasets;
 mod demo;
+mod fetch;
 mod help;
 mod look;
 mod measure;

@@ -1,0 +1,65 @@
+//! `index-tools datasets`: public sets, made-up sets, and what a file is like.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `list` | the public sets that are known by name |
+//! | `fetch`, `download`, `checksums` | fetching one; one file over HTTP; the sums on record |
+//! | `generate`, `columns` | made-up sets; made-up attributes and interactions |
+//! | `describe` | what a file of vectors is like |
+
+mod checksums;
+mod columns;
+mod describe;
+mod download;
+mod fetch;
+mod generate;
+mod list;
+
+use clap::{Args, Subcommand};
+
+use crate::exit::Failure;
+use crate::progress::ProgressMode;
+
+/// List and fetch public sets, make up sets, describe files of vectors
+#[derive(Args)]
+#[command(disable_help_subcommand = true)]
+#[command(after_help = "\
+Examples:
+  index-tools datasets list
+  index-tools datasets fetch fashion-mnist-784-euclidean
+  index-tools datasets generate two-tower --n 100000 --out tt
+  index-tools datasets describe tt/base.npy --queries tt/test.npy --metric ip")]
+pub(crate) struct DatasetsArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    List(list::ListArgs),
+    Fetch(fetch::FetchArgs),
+    #[command(subcommand)]
+    Generate(generate::GenerateArgs),
+    Describe(describe::DescribeArgs),
+}
+
+impl DatasetsArgs {
+    /// How progress is shown; none where nothing takes time.
+    pub(crate) fn progress(&self) -> Option<ProgressMode> {
+        match &self.what {
+            What::List(_) => None,
+            What::Fetch(args) => Some(args.progress.progress),
+            What::Generate(args) => Some(args.progress()),
+            What::Describe(args) => Some(args.progress.progress),
+        }
+    }
+}
+
+pub(crate) fn run(args: &DatasetsArgs) -> Result<(), Failure> {
+    match &args.what {
+        What::List(args) => list::run(args),
+        What::Fetch(args) => fetch::run(args),
+        What::Generate(args) => generate::run(args),
+        What::Describe(args) => describe::run(args),
+    }
+}
