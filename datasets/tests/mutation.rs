@@ -40,11 +40,33 @@ const VECTORS: &[&str] = &[
     "pages-v2.parquet",
     "row-groups.parquet",
     "checksums.parquet",
+    "fixed-f32.arrow",
+    "fixed-u8.arrow",
+    "large-list-f64.arrow",
+    "batches.arrow",
+    "stream.arrows",
+    "old-stream.arrows",
+    "lz4.arrow",
+    "zstd.feather",
+    "zeros-lz4.arrow",
+    "zeros-zstd.arrow",
 ];
-const TABLES: &[&str] = &["attributes.parquet", "null-id.parquet", "null-tag.parquet"];
+const TABLES: &[&str] = &[
+    "attributes.parquet",
+    "null-id.parquet",
+    "null-tag.parquet",
+    "attributes.arrow",
+    "attributes.arrows",
+    "delta.arrow",
+    "replaced.arrows",
+];
 const MATRICES: &[&str] =
     &["ids-i32.npy", "ids-u64.npy", "ids.ibin", "distances.npy", "distances.fbin"];
-const RELEVANCE: &[&str] = &["relevance-wide.parquet", "relevance-long.parquet"];
+const RELEVANCE: &[&str] =
+    &["relevance-wide.parquet", "relevance-long.parquet", "relevance-wide.arrow"];
+
+/// The formats whose values are the bytes behind a header.
+const FLAT: [&str; 4] = [".npy", ".fbin", ".u8bin", ".i8bin"];
 
 /// A change to a file; places are taken modulo its length.
 #[derive(Clone, Debug)]
@@ -121,7 +143,7 @@ fn check(name: &str, path: &Path, bytes: &[u8]) {
     let small = ReadOptions { batch_bytes: 64, ..ReadOptions::default() };
     if VECTORS.contains(&name) {
         if let Ok(whole) = read(path) {
-            if !name.ends_with(".parquet") {
+            if FLAT.iter().any(|extension| name.ends_with(extension)) {
                 assert_eq!(whole.vectors, naive(bytes, &whole.vectors));
             }
             assert_eq!(whole.vectors.len() as u64, whole.shape.rows * u64::from(whole.shape.dim));
@@ -184,7 +206,7 @@ fn checksums_find_every_flipped_bit_of_the_pages() {
 #[test]
 fn every_flipped_bit_of_small_files_is_survived() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["list-f16.parquet", "null-tag.parquet"] {
+    for name in ["list-f16.parquet", "null-tag.parquet", "zeros-lz4.arrow", "replaced.arrows"] {
         let bytes = fs::read(fixture(name)).unwrap();
         let path = folder.path().join(name);
         for bit in 0..bytes.len() * 8 {
