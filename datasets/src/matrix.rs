@@ -14,7 +14,7 @@ use crate::error::{Position, ReadError, WriteError};
 use crate::flat::Input;
 use crate::npy::{self, Dtype};
 use crate::output::Output;
-use crate::spec::Format;
+use crate::spec::{Format, InputSpec};
 use crate::vectors::MAX_DIM;
 use crate::xbin;
 
@@ -77,8 +77,9 @@ impl<T: Copy> Matrix<T> {
 ///
 /// # Errors
 /// What is wrong with the file: its header, its length, an id below −1, padding before an id.
-pub fn read_ids(path: &Path) -> Result<IdMatrix, ReadError> {
+pub fn read_ids(spec: &InputSpec) -> Result<IdMatrix, ReadError> {
     const EXPECTED: &str = "an id from 0, or -1 behind the last id";
+    let path = &spec.path;
     let format = Format::to_read(path, &[Format::Npy, Format::Ibin])?;
     let (input, header) = open(path, format, Dtype::I32)?;
     let signed = |id: i64| match id {
@@ -102,7 +103,8 @@ pub fn read_ids(path: &Path) -> Result<IdMatrix, ReadError> {
 ///
 /// # Errors
 /// What is wrong with the file: its header, its length, NaN or −∞, padding before a distance.
-pub fn read_distances(path: &Path) -> Result<DistanceMatrix, ReadError> {
+pub fn read_distances(spec: &InputSpec) -> Result<DistanceMatrix, ReadError> {
+    let path = &spec.path;
     let format = Format::to_read(path, &[Format::Npy, Format::Fbin])?;
     let (input, header) = open(path, format, Dtype::F32)?;
     if header.dtype != Dtype::F32 {

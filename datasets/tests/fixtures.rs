@@ -160,10 +160,10 @@ fn padded() -> IdMatrix {
 fn neighbours_read_and_write_as_numpy_has_them() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["ids-i32.npy", "ids-i64.npy", "ids.ibin"] {
-        assert_eq!(read_ids(&fixture(name)).unwrap(), padded(), "{name}");
+        assert_eq!(read_ids(&fixture(name).into()).unwrap(), padded(), "{name}");
     }
     for name in ["ids-u32.npy", "ids-u64.npy"] {
-        let ids = read_ids(&fixture(name)).unwrap();
+        let ids = read_ids(&fixture(name).into()).unwrap();
         assert_eq!((ids.rows(), ids.k(), ids.row(2)), (4, 3, &[20, 21, 22][..]), "{name}");
     }
     for (name, same_as) in [("a.npy", "ids-i32.npy"), ("a.ibin", "ids.ibin")] {
@@ -172,7 +172,7 @@ fn neighbours_read_and_write_as_numpy_has_them() {
         assert_eq!(fs::read(path).unwrap(), fs::read(fixture(same_as)).unwrap());
     }
     for name in ["distances.npy", "distances.fbin"] {
-        let distances = read_distances(&fixture(name)).unwrap();
+        let distances = read_distances(&fixture(name).into()).unwrap();
         assert_eq!((distances.row(1), distances.row(2)), (&[2.5, 2.75, 3.0][..], &[5.0][..]));
         let path = folder.path().join(name);
         write_distances(&path, &distances).unwrap();

@@ -319,7 +319,7 @@ fn parquet_files_that_are_broken() {
 fn neighbours_and_relevance_that_are_broken() {
     let ids = |bytes: &[u8], parts: &[&str]| {
         let (_folder, path) = file("a.ibin", bytes);
-        assert_says(read_ids(&path), &path, parts);
+        assert_says(read_ids(&path.clone().into()), &path, parts);
     };
     let ibin = |values: [i32; 4]| {
         [2_i32, 2].iter().chain(&values).flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()
@@ -328,14 +328,22 @@ fn neighbours_and_relevance_that_are_broken() {
     ids(&ibin([0, 1, -1, 2]), &["row 1, component 1: expected an id from 0", "found 2"]);
     ids(&ibin([0; 4])[..20], &["byte 20: expected a file of 24 bytes", "found 20 bytes"]);
     let path = fixture("f32.npy");
-    assert_says(read_ids(&path), &path, &["expected ids of i32, u32, i64 or u64", "of <f4"]);
+    assert_says(
+        read_ids(&path.clone().into()),
+        &path,
+        &["expected ids of i32, u32, i64 or u64", "of <f4"],
+    );
     let path = fixture("ids-i32.npy");
-    assert_says(read_distances(&path), &path, &["expected distances of f32", "of <i4"]);
+    assert_says(
+        read_distances(&path.clone().into()),
+        &path,
+        &["expected distances of f32", "of <i4"],
+    );
     let (_folder, path) = file("a.fbin", &fbin(1, 3, &[f32::INFINITY, 1.0, 2.0]));
     let says = "row 0, component 1: expected a finite distance, or inf behind the last one";
-    assert_says(read_distances(&path), &path, &[says, "found 1"]);
+    assert_says(read_distances(&path.clone().into()), &path, &[says, "found 1"]);
     let (_folder, path) = file("a.fbin", &fbin(1, 2, &[0.0, f32::NAN]));
-    assert_says(read_distances(&path), &path, &["row 0, component 1", "found NaN"]);
+    assert_says(read_distances(&path.clone().into()), &path, &["row 0, component 1", "found NaN"]);
 
     let relevance = |name: &str, queries, says: &str| {
         let path = fixture(name);

@@ -155,9 +155,9 @@ fn check(name: &str, path: &Path, bytes: &[u8]) {
             assert_eq!(relevance.queries(), 5);
         }
     } else if name.starts_with("ids") {
-        let _ = read_ids(path);
+        let _ = read_ids(&path.to_owned().into());
     } else {
-        let _ = read_distances(path);
+        let _ = read_distances(&path.to_owned().into());
     }
 }
 

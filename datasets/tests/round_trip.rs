@@ -187,13 +187,13 @@ proptest! {
             };
             prop_assert_eq!(write_ids(&path, &ids).is_ok(), fits);
             if fits {
-                prop_assert_eq!(&read_ids(&path).unwrap(), &ids);
+                prop_assert_eq!(&read_ids(&path.clone().into()).unwrap(), &ids);
             }
         }
         for format in [Format::Npy, Format::Fbin] {
             let path = folder.path().join(extension(format));
             write_distances(&path, &distances).unwrap();
-            prop_assert_eq!(&read_distances(&path).unwrap(), &distances);
+            prop_assert_eq!(&read_distances(&path.clone().into()).unwrap(), &distances);
         }
     }
 }

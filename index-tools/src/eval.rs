@@ -1,6 +1,6 @@
 //! `index-tools eval`: how good and how fast an index answers.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 use serde::Serialize;
@@ -38,8 +38,8 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_name = "FILE[#COLUMN]")]
     queries: InputSpec,
     /// True neighbors of each query, by item id: .npy or .ibin
-    #[arg(long, value_name = "FILE")]
-    truth: Option<PathBuf>,
+    #[arg(long, value_name = "FILE[#ARRAY]")]
+    truth: Option<InputSpec>,
     /// Graded relevance: Parquet with query, item_ids, grades, or query, item_id, grade
     #[arg(long, value_name = "FILE")]
     relevance: Option<PathBuf>,
@@ -135,8 +135,8 @@ fn standard(
     if let Some(path) = &args.relevance {
         return Ok(Standard::Relevance(read_relevance(path, queries.rows())?));
     }
-    if let Some(path) = &args.truth {
-        return Ok(Standard::Truth(truth(args, path, index, queries)?));
+    if let Some(spec) = &args.truth {
+        return Ok(Standard::Truth(truth(args, spec, index, queries)?));
     }
     let k = args.k.iter().copied().max().unwrap_or(1);
     let threads = threads_or_cores(args.threads);
@@ -146,32 +146,31 @@ fn standard(
 /// Reads true neighbors, and checks that they are those of these queries in this index.
 fn truth(
     args: &EvalArgs,
-    path: &Path,
+    spec: &InputSpec,
     index: &Index,
     queries: &Queries,
 ) -> Result<Answers, Failure> {
-    let shown = path.display();
-    let ids = read_ids(path)?;
+    let ids = read_ids(spec)?;
     let rows = queries.rows();
     if ids.rows() != rows {
-        return Err(Failure::data(format!("{shown} is not of these queries")).expected(
+        return Err(Failure::data(format!("{spec} is not of these queries")).expected(
             format!("{rows} rows, one a query of {}", args.queries),
             ids.rows().to_string(),
         ));
     }
     let most = args.k.iter().copied().max().unwrap_or(1);
     if ids.k() < most && (ids.k() as u64) < index.info().n {
-        return Err(Failure::usage(format!("{shown} has too few neighbors for --k {most}"))
+        return Err(Failure::usage(format!("{spec} has too few neighbors for --k {most}"))
             .expected(format!("--k up to {}", ids.k()), most.to_string()));
     }
-    with_scores(&ids, path, index, queries)
+    with_scores(&ids, spec, index, queries)
 }
 
 /// Scores true neighbors on the vectors of the index: what counts as close enough for recall by
 /// distance is then in the index's own metric and precision, whatever made the file.
 fn with_scores(
     ids: &IdMatrix,
-    path: &Path,
+    spec: &InputSpec,
     index: &Index,
     queries: &Queries,
 ) -> Result<Answers, Failure> {
@@ -181,7 +180,7 @@ fn with_scores(
         nodes.clear();
         for &id in ids.row(row) {
             nodes.push(index.find(id).ok_or_else(|| {
-                Failure::data(format!("{} is not of this index", path.display()))
+                Failure::data(format!("{spec} is not of this index"))
                     .at(format!("row {row}"))
                     .expected("ids of items of the index", format!("{id}, which it does not hold"))
             })?);

@@ -35,8 +35,8 @@ fn truth_is_what_a_scan_finds() {
              --out near.npy --distances far.npy --threads 2"
         );
         run(dir.path(), &words).ok().says(&["50", "7 each"]);
-        let ids = read_ids(&dir.path().join("near.npy")).unwrap();
-        let distances = read_distances(&dir.path().join("far.npy")).unwrap();
+        let ids = read_ids(&dir.path().join("near.npy").into()).unwrap();
+        let distances = read_distances(&dir.path().join("far.npy").into()).unwrap();
         assert_eq!((ids.rows(), ids.k()), (50, 7));
         for at in 0..50 {
             for (rank, (distance, row)) in nearest(metric, at, 7).into_iter().enumerate() {
