@@ -126,12 +126,23 @@ impl FlatReader {
     /// Takes the file over, whose header is `start` bytes and has given `shape`. The file's
     /// length is held against it.
     pub(crate) fn new(
-        mut input: Input,
+        input: Input,
         start: u64,
         shape: Shape,
         options: &ReadOptions,
     ) -> Result<Self, ReadError> {
         input.check_len(start, shape.rows, shape.row_bytes() as u64)?;
+        Self::at(input, start, shape, options)
+    }
+
+    /// As [`FlatReader::new`], for rows that were found to be within the file and that other
+    /// things may follow.
+    pub(crate) fn at(
+        mut input: Input,
+        start: u64,
+        shape: Shape,
+        options: &ReadOptions,
+    ) -> Result<Self, ReadError> {
         input.file.seek(SeekFrom::Start(start)).map_err(ReadError::io("read", &input.path))?;
         let rows_per_batch = options.rows_per_batch(shape.row_bytes());
         Ok(Self { input, shape, start, rows_per_batch, next_row: 0 })
@@ -182,12 +193,7 @@ impl VectorReader for FlatReader {
     fn next_batch(&mut self, batch: &mut Batch) -> Result<bool, ReadError> {
         let left = self.shape.rows - self.next_row;
         let rows = left.min(self.rows_per_batch as u64) as usize;
-        batch.first_row = self.next_row;
-        batch.rows = rows;
-        batch.dim = self.shape.dim as usize;
-        batch.ids = None;
-        batch.attributes.clear();
-        batch.vectors.reset(self.shape.element);
+        batch.begin(self.next_row, rows, &self.shape);
         let count = rows * batch.dim;
         each_element!(&mut batch.vectors, values => self.values(values, count))?;
         self.next_row += rows as u64;

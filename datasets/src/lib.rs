@@ -11,6 +11,7 @@
 //! | `npy`, `xbin` | their headers |
 //! | `columns/` | files with columns: vectors, ids, attributes, from Arrow arrays |
 //! | `parquet/`, `ipc/` | the files that such columns are in: Parquet; Arrow file and stream |
+//! | `hdf5/` | the arrays of ann-benchmarks and VIBE (feature `hdf5`, on by default) |
 //! | `matrix` | ids and distances of nearest neighbours |
 //! | `relevance` | graded relevance of items to queries |
 //! | `ids` | duplicate ids |
@@ -37,6 +38,8 @@ mod attributes;
 mod columns;
 mod error;
 mod flat;
+#[cfg(feature = "hdf5")]
+mod hdf5;
 mod ids;
 mod ipc;
 mod matrix;
@@ -56,6 +59,8 @@ pub use attributes::{
 };
 pub use columns::{TableBatch, TableReader, open_table};
 pub use error::{Position, ReadError, WriteError};
+#[cfg(feature = "hdf5")]
+pub use hdf5::{AnnArray, AnnAttributes, AnnFile, AnnPart, AnnValues, AnnWriter, describe_hdf5};
 pub use ids::{DuplicateId, find_duplicate_id};
 pub use matrix::{
     DistanceMatrix, IdMatrix, Matrix, read_distances, read_ids, write_distances, write_ids,
@@ -109,7 +114,7 @@ pub trait VectorWriter: Send {
 }
 
 /// The formats that hold vectors.
-const VECTOR_FORMATS: [Format; 8] = [
+const VECTOR_FORMATS: &[Format] = &[
     Format::Npy,
     Format::Fbin,
     Format::U8bin,
@@ -117,6 +122,7 @@ const VECTOR_FORMATS: [Format; 8] = [
     Format::Parquet,
     Format::Arrow,
     Format::ArrowStream,
+    #[cfg(feature = "hdf5")]
     Format::Hdf5,
 ];
 
@@ -136,9 +142,13 @@ fn open_columns(path: &Path) -> Result<Box<dyn columns::Source>, ReadError> {
 /// # Errors
 /// An unknown extension, a file that is not of that format, or options that do not fit it.
 pub fn open(spec: &InputSpec, options: &ReadOptions) -> Result<Box<dyn VectorReader>, ReadError> {
-    let format = Format::to_read(&spec.path, &VECTOR_FORMATS)?;
+    let format = Format::to_read(&spec.path, VECTOR_FORMATS)?;
     if COLUMN_FORMATS.contains(&format) {
         return columns::open(open_columns(&spec.path)?, spec.column.as_deref(), options);
+    }
+    #[cfg(feature = "hdf5")]
+    if format == Format::Hdf5 {
+        return hdf5::open(spec, options);
     }
     flat::no_columns(spec, options)?;
     let input = Input::open(&spec.path)?;
@@ -158,7 +168,7 @@ pub fn create(
     shape: Shape,
     options: &WriteOptions,
 ) -> Result<Box<dyn VectorWriter>, WriteError> {
-    let format = Format::to_write(path, &VECTOR_FORMATS)?;
+    let format = Format::to_write(path, VECTOR_FORMATS)?;
     let mismatch = |expected, found| Err(WriteError::mismatch(path, expected, found));
     if !(1..=MAX_DIM).contains(&shape.dim) {
         return mismatch(format!("a dim from 1 to {MAX_DIM}"), shape.dim.to_string());
@@ -174,6 +184,10 @@ pub fn create(
         let extension = format.extension();
         let expected = format!("vectors alone, which is all that .{extension} holds");
         return mismatch(expected, "ids or attributes, which would be lost".to_owned());
+    }
+    #[cfg(feature = "hdf5")]
+    if format == Format::Hdf5 {
+        return hdf5::create(path, shape, options);
     }
     match format.fixed_element() {
         Some(element) if element != shape.element => mismatch(

@@ -1,5 +1,5 @@
-//! Ids and distances of nearest neighbours, `[queries, k]`, from npy and the bin family. They are
-//! read whole: ten thousand queries of a hundred neighbours are 4 MB.
+//! Ids and distances of nearest neighbours, `[queries, k]`, from npy, the bin family and HDF5. They
+//! are read whole: ten thousand queries of a hundred neighbours are 4 MB.
 //!
 //! A search that finds fewer than k neighbours pads its row, as ann-benchmarks does: ids with −1,
 //! distances with +∞. Padding at the end of a row is read as the row's being shorter, and shorter
@@ -11,10 +11,12 @@ use std::path::Path;
 use bytemuck::Pod;
 
 use crate::error::{Position, ReadError, WriteError};
-use crate::flat::Input;
+use crate::flat::{self, Input};
+#[cfg(feature = "hdf5")]
+use crate::hdf5;
 use crate::npy::{self, Dtype};
 use crate::output::Output;
-use crate::spec::{Format, InputSpec};
+use crate::spec::{Format, InputSpec, ReadOptions};
 use crate::vectors::MAX_DIM;
 use crate::xbin;
 
@@ -73,81 +75,163 @@ impl<T: Copy> Matrix<T> {
     }
 }
 
-/// Reads ids: npy of i32, u32, i64 or u64, or ibin.
+/// Reads ids: npy of i32, u32, i64 or u64, ibin, or an array of HDF5, which is `neighbors` where
+/// none is named.
 ///
 /// # Errors
 /// What is wrong with the file: its header, its length, an id below −1, padding before an id.
 pub fn read_ids(spec: &InputSpec) -> Result<IdMatrix, ReadError> {
     const EXPECTED: &str = "an id from 0, or -1 behind the last id";
-    let path = &spec.path;
-    let format = Format::to_read(path, &[Format::Npy, Format::Ibin])?;
-    let (input, header) = open(path, format, Dtype::I32)?;
+    let stored = Stored::open(spec, Format::Ibin, Dtype::I32, "neighbors")?;
     let signed = |id: i64| match id {
         -1 => Some(None),
         id => u64::try_from(id).ok().map(Some),
     };
-    match header.dtype {
-        Dtype::I32 => read(input, &header, EXPECTED, |id: i32| signed(i64::from(id))),
-        Dtype::I64 => read(input, &header, EXPECTED, signed),
-        Dtype::U32 => read(input, &header, EXPECTED, |id: u32| Some(Some(u64::from(id)))),
-        Dtype::U64 => read(input, &header, EXPECTED, |id: u64| Some(Some(id))),
+    match stored.dtype() {
+        Dtype::I32 => read(stored, EXPECTED, |id: i32| signed(i64::from(id))),
+        Dtype::I64 => read(stored, EXPECTED, signed),
+        Dtype::U32 => read(stored, EXPECTED, |id: u32| Some(Some(u64::from(id)))),
+        Dtype::U64 => read(stored, EXPECTED, |id: u64| Some(Some(id))),
         other => Err(ReadError::unsuitable(
-            path,
+            &spec.path,
             "ids of i32, u32, i64 or u64",
             format!("an array of {}", other.descr()),
         )),
     }
 }
 
-/// Reads distances: npy of f32, or fbin.
+/// Reads distances: npy of f32 or f64, fbin, or an array of HDF5, which is `distances` where none
+/// is named. f64 is rounded to nearest.
 ///
 /// # Errors
-/// What is wrong with the file: its header, its length, NaN or −∞, padding before a distance.
+/// What is wrong with the file: its header, its length, NaN or −∞, padding before a distance, a
+/// distance beyond f32.
 pub fn read_distances(spec: &InputSpec) -> Result<DistanceMatrix, ReadError> {
-    let path = &spec.path;
-    let format = Format::to_read(path, &[Format::Npy, Format::Fbin])?;
-    let (input, header) = open(path, format, Dtype::F32)?;
-    if header.dtype != Dtype::F32 {
-        let found = format!("an array of {}", header.dtype.descr());
-        return Err(ReadError::unsuitable(path, "distances of f32", found));
-    }
+    let stored = Stored::open(spec, Format::Fbin, Dtype::F32, "distances")?;
     let expected = "a finite distance, or inf behind the last one";
-    read(input, &header, expected, |distance: f32| match distance {
-        f32::INFINITY => Some(None),
-        distance => distance.is_finite().then_some(Some(distance)),
-    })
+    match stored.dtype() {
+        Dtype::F32 => read(stored, expected, |distance: f32| match distance {
+            f32::INFINITY => Some(None),
+            distance => distance.is_finite().then_some(Some(distance)),
+        }),
+        Dtype::F64 => read(stored, expected, |distance: f64| match distance {
+            f64::INFINITY => Some(None),
+            distance => Some(distance as f32).filter(|narrow| narrow.is_finite()).map(Some),
+        }),
+        other => {
+            let found = format!("an array of {}", other.descr());
+            Err(ReadError::unsuitable(&spec.path, "distances of f32 or f64", found))
+        }
+    }
 }
 
-/// Opens the file and reads its header; `dtype` is what the bin format has.
-fn open(path: &Path, format: Format, dtype: Dtype) -> Result<(Input, npy::Header), ReadError> {
-    let mut input = Input::open(path)?;
-    let header = if format == Format::Npy {
-        npy::read_header(&mut input)?
-    } else {
-        let (rows, columns) = xbin::read_header(&mut input)?;
-        npy::Header { dtype, rows, columns, start: xbin::HEADER }
-    };
-    Ok((input, header))
+/// Where the values of a matrix are.
+enum Stored {
+    /// Behind a header.
+    Flat(Input, npy::Header),
+    /// In an array of HDF5.
+    #[cfg(feature = "hdf5")]
+    Array(Box<hdf5::Array>),
+}
+
+impl Stored {
+    /// Opens a file of npy, `bin`, whose values are of `dtype`, or HDF5, where the array is
+    /// `name` if `spec` has no other.
+    fn open(spec: &InputSpec, bin: Format, dtype: Dtype, name: &str) -> Result<Self, ReadError> {
+        let path = &spec.path;
+        #[cfg(feature = "hdf5")]
+        let format = Format::to_read(path, &[Format::Npy, bin, Format::Hdf5])?;
+        #[cfg(feature = "hdf5")]
+        if format == Format::Hdf5 {
+            let array = hdf5::Array::open(path, spec.column.as_deref().unwrap_or(name))?;
+            array.check_fits_memory()?;
+            return Ok(Self::Array(Box::new(array)));
+        }
+        #[cfg(not(feature = "hdf5"))]
+        let (format, _) = (Format::to_read(path, &[Format::Npy, bin])?, name);
+        flat::no_columns(spec, &ReadOptions::default())?;
+        let mut input = Input::open(path)?;
+        let header = if format == Format::Npy {
+            npy::read_header(&mut input)?
+        } else {
+            let (rows, columns) = xbin::read_header(&mut input)?;
+            npy::Header { dtype, rows, columns, start: xbin::HEADER }
+        };
+        Ok(Self::Flat(input, header))
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Flat(input, _) => &input.path,
+            #[cfg(feature = "hdf5")]
+            Self::Array(array) => array.path(),
+        }
+    }
+
+    fn dtype(&self) -> Dtype {
+        match self {
+            Self::Flat(_, header) => header.dtype,
+            #[cfg(feature = "hdf5")]
+            Self::Array(array) => array.dtype,
+        }
+    }
+
+    fn columns(&self) -> usize {
+        match self {
+            Self::Flat(_, header) => header.columns as usize,
+            #[cfg(feature = "hdf5")]
+            Self::Array(array) => array.columns as usize,
+        }
+    }
+
+    /// Runs `each` on the number and the values of every row. The file is as long as its header
+    /// says, so that gathering them allocates no more than twice its length.
+    fn each_row<T: Pod>(
+        self,
+        mut each: impl FnMut(u64, &[T]) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        let mut stored = vec![T::zeroed(); self.columns()];
+        match self {
+            Self::Flat(mut input, header) => {
+                let row_bytes = size_of_val(&stored[..]) as u64;
+                input.check_len(header.start, header.rows, row_bytes)?;
+                let seek = input.file.seek(SeekFrom::Start(header.start));
+                seek.map_err(ReadError::io("read", &input.path))?;
+                for row in 0..header.rows {
+                    let offset = header.start + row * row_bytes;
+                    input.fill(bytemuck::cast_slice_mut(&mut stored), offset)?;
+                    each(row, &stored)?;
+                }
+            }
+            #[cfg(feature = "hdf5")]
+            Self::Array(array) => {
+                let row_bytes = size_of_val(&stored[..]);
+                let batch = array.rows_per_batch(ReadOptions::default().rows_per_batch(row_bytes));
+                let mut row = 0;
+                while row < array.rows {
+                    let count = (array.rows - row).min(batch as u64) as usize;
+                    for bytes in array.read(row, count)?.chunks_exact(row_bytes) {
+                        bytemuck::cast_slice_mut(&mut stored).copy_from_slice(bytes);
+                        each(row, &stored)?;
+                        row += 1;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Reads the values. `value` says what one means: a value, padding, or nothing it should be.
 fn read<T: Pod + ToString, U: Copy>(
-    mut input: Input,
-    header: &npy::Header,
+    stored: Stored,
     expected: &str,
     value: impl Fn(T) -> Option<Option<U>>,
 ) -> Result<Matrix<U>, ReadError> {
-    let k = header.columns as usize;
-    let row_bytes = k * size_of::<T>();
-    input.check_len(header.start, header.rows, row_bytes as u64)?;
-    input.file.seek(SeekFrom::Start(header.start)).map_err(ReadError::io("read", &input.path))?;
-    let mut matrix = Matrix::new(k);
-    let mut stored = vec![T::zeroed(); k];
-    let mut row_values = Vec::with_capacity(k);
-    // The file is as long as its header says, so this allocates no more than twice its length.
-    for row in 0..header.rows {
-        let offset = header.start + row * row_bytes as u64;
-        input.fill(bytemuck::cast_slice_mut(&mut stored), offset)?;
+    let path = stored.path().to_owned();
+    let mut matrix = Matrix::new(stored.columns());
+    let mut row_values = Vec::with_capacity(stored.columns());
+    stored.each_row(|row, stored: &[T]| {
         row_values.clear();
         for (component, &found) in stored.iter().enumerate() {
             match value(found) {
@@ -155,13 +239,13 @@ fn read<T: Pod + ToString, U: Copy>(
                 Some(None) => {}
                 _ => {
                     let at = Position::row(row).at_component(component as u64);
-                    let found = found.to_string();
-                    return Err(ReadError::malformed(&input.path, at, expected, found));
+                    return Err(ReadError::malformed(&path, at, expected, found.to_string()));
                 }
             }
         }
         matrix.push(&row_values);
-    }
+        Ok(())
+    })?;
     Ok(matrix)
 }
 
@@ -205,14 +289,20 @@ pub fn write_ids(path: &Path, ids: &IdMatrix) -> Result<(), WriteError> {
 /// An unknown extension, a distance that is not finite, or what the system refuses.
 pub fn write_distances(path: &Path, distances: &DistanceMatrix) -> Result<(), WriteError> {
     let format = Format::to_write(path, &[Format::Npy, Format::Fbin])?;
+    check_finite(path, distances)?;
+    let output = create(path, format, Dtype::F32, distances)?;
+    write(output, distances, f32::INFINITY, |distance| distance)
+}
+
+/// Refuses distances that would be read as padding, or not at all.
+pub(crate) fn check_finite(path: &Path, distances: &DistanceMatrix) -> Result<(), WriteError> {
     for (row, values) in distances.iter().enumerate() {
         if let Some(component) = values.iter().position(|value| !value.is_finite()) {
             let found = format!("{} in row {row}, component {component}", values[component]);
             return Err(WriteError::mismatch(path, "finite distances", found));
         }
     }
-    let output = create(path, format, Dtype::F32, distances)?;
-    write(output, distances, f32::INFINITY, |distance| distance)
+    Ok(())
 }
 
 fn create<T: Copy>(
@@ -240,6 +330,17 @@ fn write<T: Copy, U: Pod>(
     padding: U,
     convert: impl Fn(T) -> U,
 ) -> Result<(), WriteError> {
+    put_rows(&mut output, matrix, padding, convert)?;
+    output.finish()
+}
+
+/// Writes the rows, each padded to k.
+pub(crate) fn put_rows<T: Copy, U: Pod>(
+    output: &mut Output,
+    matrix: &Matrix<T>,
+    padding: U,
+    convert: impl Fn(T) -> U,
+) -> Result<(), WriteError> {
     let mut stored = Vec::with_capacity(matrix.k);
     for row in matrix.iter() {
         stored.clear();
@@ -247,5 +348,5 @@ fn write<T: Copy, U: Pod>(
         stored.resize(matrix.k, padding);
         output.put(bytemuck::cast_slice(&stored))?;
     }
-    output.finish()
+    Ok(())
 }

@@ -11,10 +11,10 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{fixture, read, read_table};
+use common::{fixture, read, read_table, read_with};
 use proptest::prelude::*;
 use vicinage_datasets::{
-    AttributeColumns, ReadOptions, VectorData, read_distances, read_ids, read_relevance,
+    AttributeColumns, InputSpec, ReadOptions, VectorData, read_distances, read_ids, read_relevance,
 };
 
 const VECTORS: &[&str] = &[
@@ -50,7 +50,14 @@ const VECTORS: &[&str] = &[
     "zstd.feather",
     "zeros-lz4.arrow",
     "zeros-zstd.arrow",
+    #[cfg(feature = "hdf5")]
+    "ann.hdf5",
 ];
+/// Files of arrays, and those that they have besides the usual ones.
+const FILES: &[&str] = if cfg!(feature = "hdf5") { &["layouts.hdf5", "latest.hdf5"] } else { &[] };
+#[cfg(feature = "hdf5")]
+const ARRAYS: [&str; 9] =
+    ["chunked", "rows", "whole", "growing", "gzip", "shuffled", "checked", "lzf", "compact"];
 const TABLES: &[&str] = &[
     "attributes.parquet",
     "null-id.parquet",
@@ -139,7 +146,25 @@ fn naive(bytes: &[u8], like: &VectorData) -> VectorData {
     }
 }
 
+/// Reads everything that a file of arrays has.
+#[cfg(feature = "hdf5")]
+fn check_arrays(path: &Path) {
+    let _ = vicinage_datasets::describe_hdf5(path);
+    for name in ARRAYS {
+        let spec = InputSpec { path: path.to_owned(), column: Some(name.to_owned()) };
+        if let Ok(whole) = read_with(&spec, &ReadOptions::default()) {
+            assert_eq!(whole.vectors.len() as u64, whole.shape.rows * u64::from(whole.shape.dim));
+        }
+    }
+    let _ = read_ids(&path.to_owned().into());
+    let _ = read_distances(&path.to_owned().into());
+}
+
 fn check(name: &str, path: &Path, bytes: &[u8]) {
+    #[cfg(feature = "hdf5")]
+    if name.ends_with(".hdf5") {
+        check_arrays(path);
+    }
     let small = ReadOptions { batch_bytes: 64, ..ReadOptions::default() };
     if VECTORS.contains(&name) {
         if let Ok(whole) = read(path) {
@@ -154,6 +179,8 @@ fn check(name: &str, path: &Path, bytes: &[u8]) {
         if let Ok(relevance) = read_relevance(path, 5) {
             assert_eq!(relevance.queries(), 5);
         }
+    } else if name.ends_with(".hdf5") {
+        // Its arrays have been read.
     } else if name.starts_with("ids") {
         let _ = read_ids(&path.to_owned().into());
     } else {
@@ -170,7 +197,7 @@ proptest! {
 
     #[test]
     fn mutated_files_are_read_as_they_are_or_refused(
-        name in prop::sample::select([VECTORS, TABLES, MATRICES, RELEVANCE].concat()),
+        name in prop::sample::select([VECTORS, TABLES, MATRICES, RELEVANCE, FILES].concat()),
         changes in prop::collection::vec(change(), 1..4),
     ) {
         let mut bytes = fs::read(fixture(name)).unwrap();
