@@ -61,6 +61,7 @@ impl Dtype {
     }
 
     /// Bytes of one value.
+    #[cfg(feature = "hdf5")]
     pub(crate) fn size(self) -> usize {
         match self {
             Self::F64 | Self::I64 | Self::U64 => 8,
@@ -71,6 +72,7 @@ impl Dtype {
     }
 
     /// The name in this crate's words.
+    #[cfg(feature = "hdf5")]
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::F64 => "f64",
