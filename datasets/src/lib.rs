@@ -4,18 +4,31 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `spec` | `FILE[#column]`, the format by extension, the reader's options |
+//! | `files` | several files as one input: a directory, a pattern |
 //! | `vectors` | element types, shape, one batch of rows |
 //! | `attributes` | attribute columns in memory |
+//! | `table` | ids and attributes without vectors |
 //! | `error` | what goes wrong, with path, place, expected and found |
-//! | `flat` | header-then-rows files: the reader and writer that `npy` and `xbin` share |
-//! | `npy`, `xbin` | their headers |
+//! | `flat/` | rows end to end: npy, npz, the bin and vecs families |
 //! | `columns/` | files with columns: vectors, ids, attributes, from Arrow arrays |
 //! | `parquet/`, `ipc/` | the files that such columns are in: Parquet; Arrow file and stream |
 //! | `hdf5/` | the arrays of ann-benchmarks and VIBE (feature `hdf5`, on by default) |
 //! | `matrix` | ids and distances of nearest neighbours |
+//! | `sparse` | the tags of items, as a sparse matrix |
 //! | `relevance` | graded relevance of items to queries |
 //! | `ids` | duplicate ids |
-//! | `output` | a file that appears whole or not at all |
+//! | `output`, `zip` | a file that appears whole or not at all; the frame of an archive |
+//!
+//! | extension | vectors | neighbours | ids and attributes |
+//! |---|---|---|---|
+//! | `.npy`, `.npz` | f64, f32, f16, i8, u8 | ids, distances | |
+//! | `.fbin`, `.u8bin`, `.i8bin` | f32, u8, i8 | distances (`.fbin`) | |
+//! | `.fvecs`, `.bvecs` | f32, u8 | distances (`.fvecs`) | |
+//! | `.ibin`, `.ivecs`, `.bin` | | ids; both, in a ground truth (`.ibin`, `.bin`) | |
+//! | `.spmat` | | | tags |
+//! | `.parquet` | f64, f32, f16, i8, u8 | | ids, attributes |
+//! | `.arrow`, `.feather`, `.arrows` | f64, f32, f16, i8, u8 | | ids, attributes |
+//! | `.hdf5`, `.h5` | f64, f32, f16, i8, u8 | ids, distances | |
 //!
 //! Vectors are streamed: [`open`] gives a [`VectorReader`], which fills one [`Batch`] after the
 //! other, and [`create`] a [`VectorWriter`]. What is in memory at a time is one batch, whatever
@@ -37,19 +50,21 @@
 mod attributes;
 mod columns;
 mod error;
+mod files;
 mod flat;
 #[cfg(feature = "hdf5")]
 mod hdf5;
 mod ids;
 mod ipc;
 mod matrix;
-mod npy;
 mod output;
 mod parquet;
 mod relevance;
+mod sparse;
 mod spec;
+mod table;
 mod vectors;
-mod xbin;
+mod zip;
 
 use std::path::Path;
 
@@ -57,19 +72,22 @@ pub use attributes::{
     AttributeBatch, AttributeField, AttributeKind, AttributeValues, I64ListColumn, SkippedColumn,
     TextColumn, TextListColumn,
 };
-pub use columns::{TableBatch, TableReader, open_table};
 pub use error::{Position, ReadError, WriteError};
 #[cfg(feature = "hdf5")]
 pub use hdf5::{AnnArray, AnnAttributes, AnnFile, AnnPart, AnnValues, AnnWriter, describe_hdf5};
 pub use ids::{DuplicateId, find_duplicate_id};
 pub use matrix::{
-    DistanceMatrix, IdMatrix, Matrix, read_distances, read_ids, write_distances, write_ids,
+    DistanceMatrix, IdMatrix, Matrix, read_distances, read_ids, write_distances,
+    write_ground_truth, write_ids,
 };
 pub use relevance::{Relevance, read_relevance};
+pub use sparse::{SparseMatrix, read_sparse, write_sparse};
 pub use spec::{AttributeColumns, Format, InputSpec, ReadOptions, SpecError, WriteOptions};
+pub use table::{TableBatch, TableReader};
 pub use vectors::{Batch, Element, MAX_DIM, NarrowError, Shape, VectorData};
 
-use flat::Input;
+use files::Files;
+use flat::{Input, npy, npz, vecs, xbin};
 use output::Output;
 
 #[cfg(target_endian = "big")]
@@ -82,6 +100,9 @@ pub trait VectorReader: Send {
 
     /// What the whole file holds.
     fn shape(&self) -> Shape;
+
+    /// Whether batches bring ids.
+    fn has_ids(&self) -> bool;
 
     /// The attribute columns that batches bring, in that order.
     fn attributes(&self) -> &[AttributeField];
@@ -116,9 +137,12 @@ pub trait VectorWriter: Send {
 /// The formats that hold vectors.
 const VECTOR_FORMATS: &[Format] = &[
     Format::Npy,
+    Format::Npz,
     Format::Fbin,
     Format::U8bin,
     Format::I8bin,
+    Format::Fvecs,
+    Format::Bvecs,
     Format::Parquet,
     Format::Arrow,
     Format::ArrowStream,
@@ -126,36 +150,97 @@ const VECTOR_FORMATS: &[Format] = &[
     Format::Hdf5,
 ];
 
+/// The formats that hold ids and attributes.
+const TABLE_FORMATS: [Format; 4] =
+    [Format::Parquet, Format::Arrow, Format::ArrowStream, Format::Spmat];
+
 /// The formats that have columns.
 const COLUMN_FORMATS: [Format; 3] = [Format::Parquet, Format::Arrow, Format::ArrowStream];
 
-/// Opens a file with columns, in the format that its extension names.
-fn open_columns(path: &Path) -> Result<Box<dyn columns::Source>, ReadError> {
-    Ok(match Format::to_read(path, &COLUMN_FORMATS)? {
+/// Opens a file with columns.
+fn open_columns(format: Format, path: &Path) -> Result<Box<dyn columns::Source>, ReadError> {
+    Ok(match format {
         Format::Parquet => Box::new(parquet::Source::open(path)?),
         _ => Box::new(ipc::Source::open(path)?),
     })
 }
 
-/// Opens a file of vectors, in the format that its extension names.
+/// Whether a file has columns and no rows, and so no vector that would say the dim. Parallel
+/// writers leave such parts.
+fn has_no_rows(format: Format, path: &Path) -> Result<bool, ReadError> {
+    Ok(COLUMN_FORMATS.contains(&format) && open_columns(format, path)?.rows() == 0)
+}
+
+/// Opens vectors, in the format that the extension names. A directory or a pattern is read as one
+/// file, in the order of the names: the rows of one file follow those of the other, and dim,
+/// element, ids and attributes are the same in all.
 ///
 /// # Errors
-/// An unknown extension, a file that is not of that format, or options that do not fit it.
+/// An unknown extension, a file that is not of that format or not like the others, or options
+/// that do not fit it.
 pub fn open(spec: &InputSpec, options: &ReadOptions) -> Result<Box<dyn VectorReader>, ReadError> {
-    let format = Format::to_read(&spec.path, VECTOR_FORMATS)?;
-    if COLUMN_FORMATS.contains(&format) {
-        return columns::open(open_columns(&spec.path)?, spec.column.as_deref(), options);
+    let found = Files::find(&spec.path, VECTOR_FORMATS)?;
+    let format = found.format;
+    if found.is_one {
+        return open_file(format, spec, options);
     }
-    #[cfg(feature = "hdf5")]
-    if format == Format::Hdf5 {
-        return hdf5::open(spec, options);
-    }
-    flat::no_columns(spec, options)?;
-    let input = Input::open(&spec.path)?;
-    Ok(match format.fixed_element() {
-        Some(element) => Box::new(xbin::open(input, element, options)?),
-        None => Box::new(npy::open(input, options)?),
+    let (column, options) = (spec.column.clone(), options.clone());
+    files::vectors(&spec.path, found, move |file| {
+        let spec = InputSpec { path: file.to_owned(), column: column.clone() };
+        open_file(format, &spec, &options)
     })
+}
+
+fn open_file(
+    format: Format,
+    spec: &InputSpec,
+    options: &ReadOptions,
+) -> Result<Box<dyn VectorReader>, ReadError> {
+    match format {
+        Format::Parquet | Format::Arrow | Format::ArrowStream => {
+            let source = open_columns(format, &spec.path)?;
+            return columns::open(source, spec.column.as_deref(), options);
+        }
+        #[cfg(feature = "hdf5")]
+        Format::Hdf5 => return hdf5::open(spec, options),
+        Format::Npz => return Ok(Box::new(npz::open(spec, options)?)),
+        _ => flat::no_columns(spec, options)?,
+    }
+    let input = Input::open(&spec.path)?;
+    Ok(match (format, format.fixed_element()) {
+        (Format::Fvecs | Format::Bvecs, Some(element)) => {
+            Box::new(vecs::open(input, element, options)?)
+        }
+        (_, Some(element)) => Box::new(xbin::open(input, element, options)?),
+        (_, None) => Box::new(npy::open(input, options)?),
+    })
+}
+
+/// The format of the vectors of an input, which for a directory is that of its files.
+///
+/// # Errors
+/// As those of [`open`] that are about names.
+pub fn vector_format(spec: &InputSpec) -> Result<Format, ReadError> {
+    Ok(Files::find(&spec.path, VECTOR_FORMATS)?.format)
+}
+
+/// Opens a file, or a directory or pattern as [`open`] does, for its ids and attributes. A sparse
+/// matrix has one attribute, `tags`: the columns of each row.
+///
+/// # Errors
+/// What is wrong with the file, or options that do not fit it.
+pub fn open_table(path: &Path, options: &ReadOptions) -> Result<Box<dyn TableReader>, ReadError> {
+    let open_file = |format: Format, path: &Path, options: &ReadOptions| match format {
+        Format::Spmat => sparse::open_table(path, options),
+        _ => columns::open_table(open_columns(format, path)?, options),
+    };
+    let found = Files::find(path, &TABLE_FORMATS)?;
+    let format = found.format;
+    if found.is_one {
+        return open_file(format, path, options);
+    }
+    let options = options.clone();
+    files::tables(path, found, move |file| open_file(format, file, &options))
 }
 
 /// Creates a file of vectors of `shape`, in the format that the extension of `path` names.
@@ -185,16 +270,20 @@ pub fn create(
         let expected = format!("vectors alone, which is all that .{extension} holds");
         return mismatch(expected, "ids or attributes, which would be lost".to_owned());
     }
+    if let Some(element) = format.fixed_element().filter(|&element| element != shape.element) {
+        let extension = format.extension();
+        let expected = format!("components of {element}, which is what .{extension} holds");
+        return mismatch(expected, shape.element.to_string());
+    }
     #[cfg(feature = "hdf5")]
     if format == Format::Hdf5 {
         return hdf5::create(path, shape, options);
     }
-    match format.fixed_element() {
-        Some(element) if element != shape.element => mismatch(
-            format!("components of {element}, which is what .{} holds", format.extension()),
-            shape.element.to_string(),
-        ),
-        Some(_) => Ok(Box::new(xbin::create(Output::create(path)?, shape)?)),
-        None => Ok(Box::new(npy::create(Output::create(path)?, shape)?)),
-    }
+    let output = Output::create(path)?;
+    Ok(Box::new(match format {
+        Format::Npy => npy::create(output, shape)?,
+        Format::Npz => npz::create(output, shape, &options.vector_column)?,
+        Format::Fvecs | Format::Bvecs => vecs::create(output, shape)?,
+        _ => xbin::create(output, shape)?,
+    }))
 }

@@ -13,7 +13,7 @@ use arrow_array::Array;
 
 use crate::columns::{Place, Source, list_of_unsigned, unsigned};
 use crate::error::{Position, ReadError};
-use crate::spec::ReadOptions;
+use crate::spec::{Format, ReadOptions};
 
 /// Which items are relevant to which query, and how much.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ struct Judgement {
 /// What is wrong with the file: missing columns, nulls, a query that there is not, a grade above
 /// 255, lists of different lengths, a query or item that is judged twice.
 pub fn read_relevance(path: &Path, queries: usize) -> Result<Relevance, ReadError> {
-    let source = crate::open_columns(path)?;
+    let source = crate::open_columns(Format::to_read(path, &crate::COLUMN_FORMATS)?, path)?;
     let find = |names: [&str; 3]| -> Option<[usize; 3]> {
         let [query, items, grades] = names.map(|name| source.position(name));
         Some([query?, items?, grades?])

@@ -9,15 +9,18 @@ use crate::attributes::AttributeField;
 use crate::error::{ReadError, WriteError};
 use crate::vectors::Element;
 
-/// A file, and for a format with columns the one that holds the vectors: `FILE[#column]`.
+/// What to read, and for a format with columns or several arrays the one that holds the vectors:
+/// `FILE[#column]`. Several files are one input as a directory (`shards/`) or a pattern
+/// (`part-*.parquet`, with `*`, `?`, `[…]` and `**`).
 ///
 /// The column begins after the first `#` that follows a known extension, so `a#1.npy` is a file
-/// and `items.parquet#user#v2` is column `user#v2` of `items.parquet`.
+/// and `items.parquet#user#v2` is column `user#v2` of `items.parquet`; where there is none, after
+/// the first `#` that follows a `/` or a `*`, as in `shards/#user`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputSpec {
-    /// The file.
+    /// The file, directory or pattern.
     pub path: PathBuf,
-    /// The vector column, where it is named.
+    /// The column or array, where it is named.
     pub column: Option<String>,
 }
 
@@ -36,10 +39,11 @@ impl FromStr for InputSpec {
 
     fn from_str(input: &str) -> Result<Self, SpecError> {
         let fail = |found| Err(SpecError { input: input.to_owned(), found });
-        let split = input
-            .match_indices('#')
-            .map(|(at, _)| at)
-            .find(|&at| Format::of(Path::new(&input[..at])).is_some());
+        let known = |path: &str| Format::of(Path::new(path)).is_some();
+        let marks = || input.match_indices('#').map(|(at, _)| at);
+        let split = marks().find(|&at| known(&input[..at])).or_else(|| {
+            marks().find(|&at| input[..at].ends_with(['/', '*'])).filter(|_| !known(input))
+        });
         let (path, column) = match split {
             Some(at) => (&input[..at], Some(&input[at + 1..])),
             None => (input, None),
@@ -73,14 +77,26 @@ impl fmt::Display for InputSpec {
 pub enum Format {
     /// `.npy`: one NumPy array.
     Npy,
+    /// `.npz`: several NumPy arrays in a zip archive.
+    Npz,
     /// `.fbin`: u32 rows, u32 dim, f32 rows.
     Fbin,
     /// `.u8bin`: u32 rows, u32 dim, u8 rows.
     U8bin,
     /// `.i8bin`: u32 rows, u32 dim, i8 rows.
     I8bin,
-    /// `.ibin`: u32 rows, u32 k, i32 ids. Holds no vectors.
+    /// `.ibin`: u32 rows, u32 k, i32 ids, and in a ground truth f32 distances. Holds no vectors.
     Ibin,
+    /// `.bin`: as `.ibin`, with distances.
+    Bin,
+    /// `.fvecs`: rows of i32 dim, f32 components.
+    Fvecs,
+    /// `.bvecs`: rows of i32 dim, u8 components.
+    Bvecs,
+    /// `.ivecs`: rows of i32 k, i32 ids. Holds no vectors.
+    Ivecs,
+    /// `.spmat`: a sparse matrix, the tags of items. Holds no vectors.
+    Spmat,
     /// `.parquet`: columns.
     Parquet,
     /// `.arrow`, `.feather`: columns, as an Arrow IPC file.
@@ -93,12 +109,18 @@ pub enum Format {
 
 impl Format {
     /// Every format, in the order in which messages list them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 15] = [
         Self::Npy,
+        Self::Npz,
         Self::Fbin,
         Self::U8bin,
         Self::I8bin,
         Self::Ibin,
+        Self::Bin,
+        Self::Fvecs,
+        Self::Bvecs,
+        Self::Ivecs,
+        Self::Spmat,
         Self::Parquet,
         Self::Arrow,
         Self::ArrowStream,
@@ -109,10 +131,16 @@ impl Format {
     pub fn extension(self) -> &'static str {
         match self {
             Self::Npy => "npy",
+            Self::Npz => "npz",
             Self::Fbin => "fbin",
             Self::U8bin => "u8bin",
             Self::I8bin => "i8bin",
             Self::Ibin => "ibin",
+            Self::Bin => "bin",
+            Self::Fvecs => "fvecs",
+            Self::Bvecs => "bvecs",
+            Self::Ivecs => "ivecs",
+            Self::Spmat => "spmat",
             Self::Parquet => "parquet",
             Self::Arrow => "arrow",
             Self::ArrowStream => "arrows",
@@ -129,6 +157,11 @@ impl Format {
         }
     }
 
+    /// Whether a file of vectors in this format can have ids and attributes beside them.
+    pub fn has_columns(self) -> bool {
+        matches!(self, Self::Parquet)
+    }
+
     /// The format that the extension of `path` names, if it is one of ours.
     pub fn of(path: &Path) -> Option<Self> {
         let extension = path.extension()?.to_str()?;
@@ -138,11 +171,12 @@ impl Format {
         })
     }
 
-    /// The element type that the format fixes, for those of the `bin` family that hold vectors.
+    /// The element type that the format fixes, for those of the `bin` and `vecs` families that
+    /// hold vectors.
     pub(crate) fn fixed_element(self) -> Option<Element> {
         match self {
-            Self::Fbin => Some(Element::F32),
-            Self::U8bin => Some(Element::U8),
+            Self::Fbin | Self::Fvecs => Some(Element::F32),
+            Self::U8bin | Self::Bvecs => Some(Element::U8),
             Self::I8bin => Some(Element::I8),
             _ => None,
         }
@@ -168,14 +202,19 @@ impl Format {
 
     fn one_of(path: &Path, wanted: &[Self]) -> Result<Self, (String, String)> {
         Self::of(path).filter(|format| wanted.contains(format)).ok_or_else(|| {
-            let names: Vec<String> =
-                wanted.iter().map(|format| format!(".{}", format.extension())).collect();
             let found = match path.extension() {
                 Some(extension) => format!(".{}", extension.to_string_lossy()),
                 None => "no extension".to_owned(),
             };
-            (names.join(", "), found)
+            (Self::names(wanted), found)
         })
+    }
+
+    /// The extensions of formats, for errors.
+    pub(crate) fn names(formats: &[Self]) -> String {
+        let names: Vec<String> =
+            formats.iter().map(|format| format!(".{}", format.extension())).collect();
+        names.join(", ")
     }
 }
 

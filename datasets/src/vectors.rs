@@ -233,16 +233,6 @@ impl Batch {
         Self { first_row: 0, rows, dim, vectors, ids: None, attributes: Vec::new() }
     }
 
-    /// Empties the batch for `rows` rows of vectors alone, which are still to come.
-    pub(crate) fn begin(&mut self, first_row: u64, rows: usize, shape: &Shape) {
-        self.first_row = first_row;
-        self.rows = rows;
-        self.dim = shape.dim as usize;
-        self.ids = None;
-        self.attributes.clear();
-        self.vectors.reset(shape.element);
-    }
-
     /// The vectors as f32, `[rows, dim]` row-major; free where they are f32. f16, i8 and u8
     /// convert exactly, f64 is rounded to nearest.
     ///

@@ -45,7 +45,8 @@ fn fbin(rows: u32, dim: u32, values: &[f32]) -> Vec<u8> {
 
 #[test]
 fn names_that_say_no_format() {
-    let formats = "expected a file name that ends in .npy, .fbin, .u8bin, .i8bin, .parquet, found";
+    let formats = "expected a file name that ends in .npy, .npz, .fbin, .u8bin, .i8bin, .fvecs, \
+                   .bvecs, .parquet, .arrow, .arrows";
     for (name, found) in
         [("a.csv", ".csv"), ("a", "no extension"), ("a.ibin", ".ibin"), ("a.npy.old", ".old")]
     {
@@ -56,7 +57,9 @@ fn names_that_say_no_format() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("folder.npy");
     fs::create_dir(&path).unwrap();
-    assert_says(read(&path), &path, &["expected a file, found a directory"]);
+    assert_says(read(&path), &path, &["expected files of one format", "a directory of nothing"]);
+    let ids = read_ids(&path.clone().into());
+    assert_says(ids, &path, &["expected a file, found a directory"]);
 }
 
 #[test]

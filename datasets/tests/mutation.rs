@@ -11,10 +11,11 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{fixture, read, read_table, read_with};
+use common::{Whole, fixture, read, read_table, read_with, vectors};
 use proptest::prelude::*;
 use vicinage_datasets::{
-    AttributeColumns, InputSpec, ReadOptions, VectorData, read_distances, read_ids, read_relevance,
+    AttributeColumns, Element, InputSpec, ReadOptions, VectorData, read_distances, read_ids,
+    read_relevance, read_sparse, write_sparse,
 };
 
 const VECTORS: &[&str] = &[
@@ -28,6 +29,10 @@ const VECTORS: &[&str] = &[
     "vectors.fbin",
     "vectors.u8bin",
     "vectors.i8bin",
+    "vectors.fvecs",
+    "vectors.bvecs",
+    "stored.npz",
+    "deflated.npz",
     "list-f64.parquet",
     "list-f16.parquet",
     "list-u8.parquet",
@@ -66,9 +71,22 @@ const TABLES: &[&str] = &[
     "attributes.arrows",
     "delta.arrow",
     "replaced.arrows",
+    "tags.spmat",
+    "unsorted.spmat",
 ];
-const MATRICES: &[&str] =
-    &["ids-i32.npy", "ids-u64.npy", "ids.ibin", "distances.npy", "distances.fbin"];
+const MATRICES: &[&str] = &[
+    "ids-i32.npy",
+    "ids-u64.npy",
+    "ids.ibin",
+    "ids.ivecs",
+    "truth.bin",
+    "truth.ibin",
+    "truth.npz#neighbors",
+    "truth.npz#distances",
+    "distances.npy",
+    "distances.fbin",
+    "distances.fvecs",
+];
 const RELEVANCE: &[&str] =
     &["relevance-wide.parquet", "relevance-long.parquet", "relevance-wide.arrow"];
 
@@ -168,24 +186,52 @@ fn check(name: &str, path: &Path, bytes: &[u8]) {
     let small = ReadOptions { batch_bytes: 64, ..ReadOptions::default() };
     if VECTORS.contains(&name) {
         if let Ok(whole) = read(path) {
-            if FLAT.iter().any(|extension| name.ends_with(extension)) {
+            if name.ends_with("vecs") {
+                assert_eq!(whole.vectors, naive(&without_dims(bytes, &whole), &whole.vectors));
+            } else if name.ends_with(".npz") {
+                // The checksum: what is read at all is what was written.
+                assert_eq!(whole.vectors, vectors(Element::F32));
+            } else if FLAT.iter().any(|extension| name.ends_with(extension)) {
                 assert_eq!(whole.vectors, naive(bytes, &whole.vectors));
             }
             assert_eq!(whole.vectors.len() as u64, whole.shape.rows * u64::from(whole.shape.dim));
         }
     } else if TABLES.contains(&name) {
         let _ = read_table(path, &ReadOptions { attributes: AttributeColumns::All, ..small });
+        if name.ends_with(".spmat") {
+            check_sparse(path, bytes);
+        }
     } else if RELEVANCE.contains(&name) {
         if let Ok(relevance) = read_relevance(path, 5) {
             assert_eq!(relevance.queries(), 5);
         }
     } else if name.ends_with(".hdf5") {
         // Its arrays have been read.
-    } else if name.starts_with("ids") {
-        let _ = read_ids(&path.to_owned().into());
     } else {
-        let _ = read_distances(&path.to_owned().into());
+        let array = name.split_once('#').map(|(_, array)| array.to_owned());
+        let spec = InputSpec { path: path.to_owned(), column: array };
+        if let Ok(ids) = read_ids(&spec) {
+            assert!(ids.iter().all(|row| row.len() <= ids.k()));
+        }
+        if let Ok(distances) = read_distances(&spec) {
+            assert!(distances.iter().flatten().all(|distance| distance.is_finite()));
+        }
     }
+}
+
+/// The bytes of fvecs or bvecs without the dim before each row.
+fn without_dims(bytes: &[u8], whole: &Whole) -> Vec<u8> {
+    let rows = bytes.chunks(4 + whole.shape.row_bytes());
+    rows.flat_map(|row| row[4..].to_vec()).collect()
+}
+
+/// What is read as a sparse matrix has the rows, in order, that a file of it has.
+fn check_sparse(path: &Path, bytes: &[u8]) {
+    let Ok(matrix) = read_sparse(path) else { return };
+    let again = path.with_file_name("again.spmat");
+    write_sparse(&again, &matrix).unwrap();
+    assert_eq!(read_sparse(&again).unwrap(), matrix);
+    assert_eq!(fs::metadata(&again).unwrap().len(), bytes.len() as u64);
 }
 
 fn cases() -> u32 {
@@ -200,10 +246,11 @@ proptest! {
         name in prop::sample::select([VECTORS, TABLES, MATRICES, RELEVANCE, FILES].concat()),
         changes in prop::collection::vec(change(), 1..4),
     ) {
-        let mut bytes = fs::read(fixture(name)).unwrap();
+        let file = name.split('#').next().unwrap();
+        let mut bytes = fs::read(fixture(file)).unwrap();
         changes.iter().for_each(|change| change.apply(&mut bytes));
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(name);
+        let path = folder.path().join(file);
         fs::write(&path, &bytes).unwrap();
         check(name, &path, &bytes);
     }
@@ -233,7 +280,14 @@ fn checksums_find_every_flipped_bit_of_the_pages() {
 #[test]
 fn every_flipped_bit_of_small_files_is_survived() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["list-f16.parquet", "null-tag.parquet", "zeros-lz4.arrow", "replaced.arrows"] {
+    for name in [
+        "list-f16.parquet",
+        "null-tag.parquet",
+        "stored.npz",
+        "tags.spmat",
+        "zeros-lz4.arrow",
+        "replaced.arrows",
+    ] {
         let bytes = fs::read(fixture(name)).unwrap();
         let path = folder.path().join(name);
         for bit in 0..bytes.len() * 8 {

@@ -4,13 +4,16 @@
 
 mod common;
 
-use common::{ELEMENTS, Value, append, read, read_with, value};
+use std::collections::BTreeMap;
+
+use common::{ELEMENTS, Value, append, read, read_table, read_with, value};
 use half::f16;
 use proptest::prelude::*;
 use vicinage_datasets::{
     AttributeBatch, AttributeField, AttributeValues, Batch, Element, Format, I64ListColumn,
-    InputSpec, Matrix, ReadOptions, Shape, TextListColumn, VectorData, WriteOptions, create,
-    read_distances, read_ids, write_distances, write_ids,
+    InputSpec, Matrix, ReadOptions, Shape, SparseMatrix, TextListColumn, VectorData, WriteOptions,
+    create, read_distances, read_ids, read_sparse, write_distances, write_ground_truth, write_ids,
+    write_sparse,
 };
 
 /// Finite values of a type, `count` of them.
@@ -72,14 +75,19 @@ proptest! {
         batches.iter().for_each(|batch| append(&mut expected, &batch.vectors));
         let folder = tempfile::tempdir().unwrap();
         let formats = match element {
-            Element::F32 => &[Format::Npy, Format::Parquet, Format::Fbin][..],
-            Element::I8 => &[Format::Npy, Format::Parquet, Format::I8bin],
-            Element::U8 => &[Format::Npy, Format::Parquet, Format::U8bin],
-            _ => &[Format::Npy, Format::Parquet],
+            Element::F32 => &[Format::Fbin, Format::Fvecs][..],
+            Element::I8 => &[Format::I8bin],
+            Element::U8 => &[Format::U8bin, Format::Bvecs],
+            _ => &[],
         };
-        for &format in formats {
+        for &format in [Format::Npy, Format::Npz, Format::Parquet].iter().chain(formats) {
             let path = folder.path().join(extension(format));
-            let mut writer = create(&path, shape, &WriteOptions::default()).unwrap();
+            let writer = create(&path, shape, &WriteOptions::default());
+            if matches!(format, Format::Fvecs | Format::Bvecs) && rows == 0 {
+                prop_assert!(writer.is_err(), "a file without rows has no dim");
+                continue;
+            }
+            let mut writer = writer.unwrap();
             batches.iter().for_each(|batch| writer.write(batch).unwrap());
             writer.finish().unwrap();
             let options = ReadOptions { batch_bytes, ..ReadOptions::default() };
@@ -179,10 +187,11 @@ proptest! {
         let most = ids.iter().flatten().copied().max().unwrap_or(0);
         let padded = ids.iter().any(|row| row.len() < k);
         let folder = tempfile::tempdir().unwrap();
-        for format in [Format::Npy, Format::Ibin] {
+        for format in [Format::Npy, Format::Npz, Format::Ibin, Format::Ivecs] {
             let path = folder.path().join(extension(format));
             let fits = match format {
-                Format::Npy => !padded || i64::try_from(most).is_ok(),
+                Format::Npy | Format::Npz => !padded || i64::try_from(most).is_ok(),
+                Format::Ivecs => i32::try_from(most).is_ok() && !rows.is_empty(),
                 _ => i32::try_from(most).is_ok(),
             };
             prop_assert_eq!(write_ids(&path, &ids).is_ok(), fits);
@@ -190,11 +199,51 @@ proptest! {
                 prop_assert_eq!(&read_ids(&path.clone().into()).unwrap(), &ids);
             }
         }
-        for format in [Format::Npy, Format::Fbin] {
+        for format in [Format::Bin, Format::Ibin] {
             let path = folder.path().join(extension(format));
+            let fits = i32::try_from(most).is_ok();
+            prop_assert_eq!(write_ground_truth(&path, &ids, &distances).is_ok(), fits);
+            if fits {
+                prop_assert_eq!(&read_ids(&path.clone().into()).unwrap(), &ids);
+                prop_assert_eq!(&read_distances(&path.into()).unwrap(), &distances);
+            }
+        }
+        for format in [Format::Npy, Format::Npz, Format::Fbin, Format::Fvecs] {
+            let path = folder.path().join(extension(format));
+            if format == Format::Fvecs && rows.is_empty() {
+                prop_assert!(write_distances(&path, &distances).is_err());
+                continue;
+            }
             write_distances(&path, &distances).unwrap();
             prop_assert_eq!(&read_distances(&path.clone().into()).unwrap(), &distances);
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn sparse_matrices(
+        rows in prop::collection::vec(prop::collection::btree_map(0..1000_u32, -9.0..9.0_f32, 0..9), 0..9),
+        batch_bytes in 1..400_usize,
+    ) {
+        let mut matrix = SparseMatrix::new(1000);
+        for row in &rows {
+            let (columns, values): (Vec<u32>, Vec<f32>) = row.iter().unzip();
+            matrix.push(&columns, &values);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.spmat");
+        write_sparse(&path, &matrix).unwrap();
+        prop_assert_eq!(&read_sparse(&path).unwrap(), &matrix);
+        let options = ReadOptions { batch_bytes, ..ReadOptions::default() };
+        let (ids, attributes) = read_table(&path, &options).unwrap();
+        let tags = |row: &BTreeMap<u32, f32>| {
+            Value::I64List(row.keys().map(|&tag| i64::from(tag)).collect())
+        };
+        prop_assert_eq!(ids, Vec::<u64>::new());
+        prop_assert_eq!(attributes, [("tags".to_owned(), rows.iter().map(tags).collect())]);
     }
 }
 

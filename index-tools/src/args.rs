@@ -45,8 +45,9 @@ pub(crate) struct ProgressArgs {
 /// The items of a build.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct InputArgs {
-    /// Item vectors: .npy, .fbin, .u8bin, .i8bin or .parquet, there with the vector column where
-    /// it is not the only one
+    /// Item vectors: .npy, .npz, .fbin, .u8bin, .i8bin, .fvecs, .bvecs or .parquet, with the
+    /// vector column or array where it is not the only one. A directory or a quoted pattern
+    /// ('part-*.parquet') is read as one file, in the order of the names
     #[arg(long, value_name = "FILE[#COLUMN]")]
     pub(crate) input: InputSpec,
     /// Column of the item ids, in the input or in the file of --attributes-from
@@ -59,8 +60,9 @@ pub(crate) struct InputArgs {
     /// Keep no attributes
     #[arg(long, conflicts_with_all = ["attributes", "attributes_from"])]
     pub(crate) no_attributes: bool,
-    /// Take the attributes from this Parquet file: joined by item id where both files have ids,
-    /// otherwise by row, and then its ids are those of the items
+    /// Take the attributes from this Parquet file (or several, as in --input), or the tags of a
+    /// .spmat file: joined by item id where both files have ids, otherwise by row, and then its
+    /// ids are those of the items
     #[arg(long, value_name = "FILE")]
     pub(crate) attributes_from: Option<PathBuf>,
 }

@@ -3,7 +3,6 @@
 
 use std::error::Error;
 use std::mem::take;
-use std::path::Path;
 
 use vicinage::builder::{ItemBatch, ItemSource};
 use vicinage::index::ColumnKind;
@@ -36,7 +35,7 @@ impl Items {
             true => AttributeColumns::None,
             false => named.clone(),
         };
-        let has_columns = datasets::Format::of(&args.input.path) == Some(datasets::Format::Parquet);
+        let has_columns = datasets::vector_format(&args.input)?.has_columns();
         if !has_columns && args.attributes.is_some() && args.attributes_from.is_none() {
             return Err(Failure::usage(format!("{} holds vectors alone", args.input))
                 .next("pass --attributes-from FILE.parquet to take attributes from there"));
@@ -46,13 +45,12 @@ impl Items {
         let id_column = args.ids.clone().filter(|_| !in_sidecar);
         let options = ReadOptions { id_column, attributes: own, batch_bytes: BATCH_BYTES };
         let reader = datasets::open(&args.input, &options)?;
-        let has_ids = has_columns && has_ids(&args.input.path, &options)?;
         let sidecar = match &args.attributes_from {
             None => None,
             Some(path) => {
                 let id_column = args.ids.clone();
                 let options = ReadOptions { id_column, attributes: named, ..options };
-                Some(Sidecar::open(path, &options, &*reader, has_ids)?)
+                Some(Sidecar::open(path, &options, &*reader)?)
             }
         };
         Ok(Self { reader, batch: Batch::default(), sidecar })
@@ -134,12 +132,6 @@ impl ItemSource for Items {
     fn next_batch(&mut self) -> Result<Option<ItemBatch>, Box<dyn Error + Send + Sync>> {
         self.next()
     }
-}
-
-/// Whether batches of the file will bring ids: its reader tells only with the first batch.
-fn has_ids(path: &Path, options: &ReadOptions) -> Result<bool, Failure> {
-    let options = ReadOptions { attributes: AttributeColumns::None, ..options.clone() };
-    Ok(datasets::open_table(path, &options)?.has_ids())
 }
 
 fn kind(kind: datasets::AttributeKind) -> ColumnKind {

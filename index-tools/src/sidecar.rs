@@ -35,7 +35,6 @@ impl Sidecar {
         path: &Path,
         options: &ReadOptions,
         items: &dyn VectorReader,
-        items_have_ids: bool,
     ) -> Result<Self, Failure> {
         let mut reader = open_table(path, options)?;
         let fields = reader.attributes().to_vec();
@@ -55,7 +54,7 @@ impl Sidecar {
             return Err(duplicate.in_file(path).into());
         }
         let join = match ids {
-            Some(ids) if items_have_ids => {
+            Some(ids) if items.has_ids() => {
                 let used = vec![false; ids.len()];
                 let mut rows: Vec<(u64, usize)> = ids.into_iter().zip(0..).collect();
                 rows.sort_unstable();

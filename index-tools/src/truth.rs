@@ -9,8 +9,8 @@ use vicinage::progress::Progress;
 use vicinage::types::Metric;
 use vicinage::vectors::Vectors;
 use vicinage_datasets::{
-    Batch, DistanceMatrix, IdMatrix, InputSpec, ReadOptions, find_duplicate_id, open,
-    write_distances, write_ids,
+    Batch, DistanceMatrix, Format, IdMatrix, InputSpec, ReadOptions, find_duplicate_id, open,
+    write_distances, write_ground_truth, write_ids,
 };
 
 use crate::args::{ProgressArgs, threads_or_cores};
@@ -47,10 +47,10 @@ pub(crate) struct TruthArgs {
     /// Column of the item ids [default: item_id, else id; without either, row numbers]
     #[arg(long, value_name = "COLUMN")]
     ids: Option<String>,
-    /// Where to write the neighbors' ids: .npy or .ibin
+    /// Where to write the neighbors' ids: .npy, .npz, .ibin or .ivecs; or .bin, with their distances
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Where to write their distances: .npy or .fbin
+    /// Where to write their distances: .npy, .npz, .fbin or .fvecs
     #[arg(long, value_name = "FILE")]
     distances: Option<PathBuf>,
     /// Threads to use [default: one a core]
@@ -71,10 +71,13 @@ pub(crate) fn run(args: &TruthArgs) -> Result<(), Failure> {
     for row in truth.ids.chunks_exact(truth.k) {
         neighbors.push(&row.iter().map(name).collect::<Vec<_>>());
     }
-    write_ids(&args.out, &neighbors)?;
+    let mut distances = DistanceMatrix::new(truth.k);
+    truth.distances.chunks_exact(truth.k).for_each(|row| distances.push(row));
+    match Format::of(&args.out) {
+        Some(Format::Bin) => write_ground_truth(&args.out, &neighbors, &distances)?,
+        _ => write_ids(&args.out, &neighbors)?,
+    }
     if let Some(path) = &args.distances {
-        let mut distances = DistanceMatrix::new(truth.k);
-        truth.distances.chunks_exact(truth.k).for_each(|row| distances.push(row));
         write_distances(path, &distances)?;
     }
     let mut text = format!("{}\n", styled(BOLD, args.out.display()));

@@ -24,8 +24,7 @@ use crate::error::{Position, ReadError};
 
 pub(crate) use decode::{Place, list_of_unsigned, unsigned};
 pub(crate) use encode::{ENTRY, Encoder};
-pub(crate) use read::open;
-pub use read::{TableBatch, TableReader, open_table};
+pub(crate) use read::{open, open_table};
 
 /// Batches of rows, front to back; none is empty, and together they are the rows of the file.
 pub(crate) type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ReadError>> + Send>;

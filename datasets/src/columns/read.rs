@@ -12,6 +12,7 @@ use crate::columns::layout::Layout;
 use crate::columns::{Batches, Source};
 use crate::error::{Position, ReadError};
 use crate::spec::ReadOptions;
+use crate::table::{TableBatch, TableReader};
 use crate::vectors::{Batch, MAX_DIM, Shape};
 
 /// The columns of one file on their way into batches.
@@ -137,6 +138,10 @@ impl VectorReader for ColumnReader {
         self.shape
     }
 
+    fn has_ids(&self) -> bool {
+        self.columns.layout.id.is_some()
+    }
+
     fn attributes(&self) -> &[AttributeField] {
         &self.columns.layout.fields
     }
@@ -166,68 +171,43 @@ impl VectorReader for ColumnReader {
     }
 }
 
-/// Consecutive rows of a table without vectors. A reader fills it and reuses its buffers.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct TableBatch {
-    /// Number, in the file, of the first row.
-    pub first_row: u64,
-    /// Number of rows.
-    pub rows: usize,
-    /// Item ids, one a row; `None` where the file has none and rows are known by number.
-    pub ids: Option<Vec<u64>>,
-    /// Attribute columns, each with one value a row; in the order of the reader's `attributes`.
-    pub attributes: Vec<AttributeBatch>,
-}
-
-/// A Parquet or Arrow file that is read from front to back for its ids and attributes, such as lie beside
-/// vectors in a format that has no columns. Bringing the two together, by row or by id, is the
-/// caller's part.
-pub struct TableReader {
+/// A file that is read for its ids and attributes.
+struct ColumnTable {
     columns: Columns,
 }
 
-/// Opens a Parquet or Arrow file for its ids and attributes.
-///
-/// # Errors
-/// What is wrong with the file, or options that do not fit it.
-pub fn open_table(path: &Path, options: &ReadOptions) -> Result<TableReader, ReadError> {
-    let source = crate::open_columns(path)?;
+/// Reads the ids and attributes of a file.
+pub(crate) fn open_table(
+    source: Box<dyn Source>,
+    options: &ReadOptions,
+) -> Result<Box<dyn TableReader>, ReadError> {
     let layout = Layout::of_table(source.as_ref(), options)?;
     let rows_per_batch = options.rows_per_batch(source.row_bytes(&layout.columns()));
-    Ok(TableReader { columns: Columns::new(source, layout, rows_per_batch)? })
+    Ok(Box::new(ColumnTable { columns: Columns::new(source, layout, rows_per_batch)? }))
 }
 
-impl TableReader {
-    /// The file, for messages.
-    pub fn path(&self) -> &Path {
+impl TableReader for ColumnTable {
+    fn path(&self) -> &Path {
         self.columns.source.path()
     }
 
-    /// Number of rows in the whole file.
-    pub fn rows(&self) -> u64 {
+    fn rows(&self) -> u64 {
         self.columns.source.rows()
     }
 
-    /// Whether batches bring ids.
-    pub fn has_ids(&self) -> bool {
+    fn has_ids(&self) -> bool {
         self.columns.layout.id.is_some()
     }
 
-    /// The attribute columns that batches bring, in that order.
-    pub fn attributes(&self) -> &[AttributeField] {
+    fn attributes(&self) -> &[AttributeField] {
         &self.columns.layout.fields
     }
 
-    /// The columns that were left out because no attribute can have their type.
-    pub fn skipped(&self) -> &[SkippedColumn] {
+    fn skipped(&self) -> &[SkippedColumn] {
         &self.columns.layout.skipped
     }
 
-    /// Fills `batch` with the next rows, reusing its buffers, and says whether there were any.
-    ///
-    /// # Errors
-    /// What is wrong with the file in these rows. The reader must not be used after that.
-    pub fn next_batch(&mut self, batch: &mut TableBatch) -> Result<bool, ReadError> {
+    fn next_batch(&mut self, batch: &mut TableBatch) -> Result<bool, ReadError> {
         let columns = &mut self.columns;
         batch.first_row = columns.next_row;
         let Some(rows) = columns.rows.next().transpose()? else {

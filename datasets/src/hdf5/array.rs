@@ -1,13 +1,15 @@
 //! One array of a file: what it is, held against the file before any of it is read, and its rows.
 
+use std::io::{self, Read};
 use std::path::Path;
 
 use hdf5_pure::{Chunk, Dataset, Datatype, DatatypeByteOrder, FloatingPointLayout, Layout};
 
 use crate::error::{Position, ReadError};
 use crate::flat::Input;
+use crate::flat::npy::Dtype;
 use crate::hdf5::source::Source;
-use crate::npy::Dtype;
+use crate::spec::ReadOptions;
 use crate::vectors::MAX_DIM;
 
 /// A chunk may be larger than the file by this much.
@@ -84,21 +86,30 @@ impl Array {
         Ok(Self { dataset, name, dtype, rows, columns, storage, source })
     }
 
-    /// The file and the byte where the values begin, if they lie in one piece.
+    /// The file at the byte where the values begin, and that byte, if they lie in one piece.
     pub(super) fn into_flat(self) -> Result<(Input, u64), Box<Self>> {
         match self.storage {
-            Storage::Contiguous(start) => Ok((self.source.input, start)),
+            Storage::Contiguous(start) => {
+                let array = Some(self.name);
+                Ok((Input { array, ..self.source.input }, start))
+            }
             Storage::Chunked(_) => Err(Box::new(self)),
         }
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        self.source.path()
+    /// The bytes of all rows, read in batches as `options` say.
+    pub(crate) fn into_rows(self, options: &ReadOptions) -> Input<Rows> {
+        let row_bytes = self.columns as usize * self.dtype.size();
+        let batch = self.rows_per_batch(options.rows_per_batch(row_bytes));
+        let path = self.path().to_owned();
+        let array = Some(self.name.clone());
+        let len = self.rows * row_bytes as u64;
+        let file = Rows { array: self, batch, next_row: 0, bytes: Vec::new(), taken: 0 };
+        Input { path, file, len, array, looks_like: "" }
     }
 
-    /// A row, for errors.
-    pub(crate) fn row(&self, row: u64) -> Position {
-        Position::column(&self.name).at_row(row)
+    pub(crate) fn path(&self) -> &Path {
+        self.source.path()
     }
 
     /// Refuses an array that is much larger than the file, for who gathers all of its rows.
@@ -114,7 +125,7 @@ impl Array {
     }
 
     /// The number of rows to read at a time, of at most `rows`: whole chunks where they fit.
-    pub(crate) fn rows_per_batch(&self, rows: usize) -> usize {
+    fn rows_per_batch(&self, rows: usize) -> usize {
         match self.storage {
             Storage::Chunked(chunk) => match usize::try_from(chunk) {
                 Ok(chunk) if chunk <= rows => rows / chunk * chunk,
@@ -125,20 +136,47 @@ impl Array {
     }
 
     /// The bytes of `count` rows, little-endian.
-    pub(crate) fn read(&self, first: u64, count: usize) -> Result<Vec<u8>, ReadError> {
+    fn read(&self, first: u64, count: usize) -> io::Result<Vec<u8>> {
+        let malformed = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
         // Chunks that the rows are in are read whole.
         self.source.allow(self.source.input.len);
-        let bytes = self.dataset.read_raw_rows(first, count as u64).map_err(|e| {
-            let expected = "readable values from this row on";
-            ReadError::malformed(self.path(), self.row(first), expected, e.to_string())
-        })?;
+        let bytes = self.dataset.read_raw_rows(first, count as u64);
+        let bytes = bytes.map_err(|e| malformed(e.to_string()))?;
         let expected = count * self.columns as usize * self.dtype.size();
         if bytes.len() == expected {
             return Ok(bytes);
         }
-        let expected = format!("{expected} bytes of values from this row on");
-        let found = bytes.len().to_string();
-        Err(ReadError::malformed(self.path(), self.row(first), expected, found))
+        Err(malformed(format!("{} bytes in place of {expected}", bytes.len())))
+    }
+}
+
+/// The bytes of the rows of an array, a batch in memory at a time.
+pub(crate) struct Rows {
+    array: Array,
+    /// Rows that are read at a time.
+    batch: usize,
+    next_row: u64,
+    bytes: Vec<u8>,
+    /// How many of the bytes have been given out.
+    taken: usize,
+}
+
+impl Read for Rows {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.taken == self.bytes.len() {
+            let left = self.array.rows - self.next_row;
+            let count = left.min(self.batch as u64) as usize;
+            if count == 0 {
+                return Ok(0);
+            }
+            self.bytes = self.array.read(self.next_row, count)?;
+            self.taken = 0;
+            self.next_row += count as u64;
+        }
+        let count = into.len().min(self.bytes.len() - self.taken);
+        into[..count].copy_from_slice(&self.bytes[self.taken..self.taken + count]);
+        self.taken += count;
+        Ok(count)
     }
 }
 

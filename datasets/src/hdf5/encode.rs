@@ -5,7 +5,7 @@
 //! Layout: "HDF5 File Format Specification Version 3.0", with superblock version 2 and object
 //! headers version 2, which HDF5 reads since 1.8.
 
-use crate::npy::Dtype;
+use crate::flat::npy::Dtype;
 
 /// "No address".
 const NOWHERE: u64 = u64::MAX;

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use crate::VectorWriter;
 use crate::error::WriteError;
+use crate::flat::npy::Dtype;
 use crate::flat::{FlatWriter, check_batch, check_count};
 use crate::hdf5::encode::{self, Entry, Value};
 use crate::matrix::{self, DistanceMatrix, IdMatrix};
-use crate::npy::Dtype;
 use crate::output::Output;
 use crate::spec::WriteOptions;
 use crate::vectors::{Batch, MAX_DIM, Shape};
@@ -162,8 +162,8 @@ impl AnnWriter {
             return Err(WriteError::mismatch(self.output.path(), expected, id.to_string()));
         }
         match self.parts[self.current].0.entry().dtype {
-            Dtype::I32 => matrix::put_rows(&mut self.output, ids, -1_i32, |id| id as i32)?,
-            _ => matrix::put_rows(&mut self.output, ids, -1_i64, |id| id as i64)?,
+            Dtype::I32 => matrix::put_rows(&mut self.output, None, ids, -1_i32, |id| id as i32)?,
+            _ => matrix::put_rows(&mut self.output, None, ids, -1_i64, |id| id as i64)?,
         }
         self.wrote(ids.rows() as u64)
     }
@@ -178,8 +178,8 @@ impl AnnWriter {
             other => return Err(self.wrong_turn("distances", other)),
         };
         self.check_matrix(rows, k, distances.rows(), distances.k())?;
-        matrix::check_finite(self.output.path(), distances)?;
-        matrix::put_rows(&mut self.output, distances, f32::INFINITY, |distance| distance)?;
+        matrix::check_distances(self.output.path(), distances)?;
+        matrix::put_rows(&mut self.output, None, distances, f32::INFINITY, |distance| distance)?;
         self.wrote(distances.rows() as u64)
     }
 

@@ -78,6 +78,7 @@ impl columns::Source for Source {
             path: self.input.path.clone(),
             file,
             len: self.input.len,
+            array: None,
             looks_like: self.input.looks_like,
         };
         let mut columns = columns.to_vec();

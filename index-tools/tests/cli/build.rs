@@ -3,7 +3,9 @@
 use std::fs;
 use std::process::Command;
 
-use crate::support::{DIM, N, components, inputs, run, write_table, write_vectors};
+use crate::support::{
+    DIM, N, components, id, inputs, run, title, titles, write_table, write_vectors,
+};
 
 #[test]
 fn builds_from_each_format_and_says_what_it_did() {
@@ -22,6 +24,31 @@ fn builds_from_each_format_and_says_what_it_did() {
     let inspected = run(dir.path(), "inspect ip --format json").ok().json();
     assert_eq!(inspected["info"]["attributes"][0]["name"], "title");
     assert_eq!(inspected["info"]["attributes"][1]["kind"], "i64");
+}
+
+#[test]
+fn builds_from_several_files() {
+    let dir = inputs();
+    fs::create_dir(dir.path().join("parts")).unwrap();
+    let (vectors, half) = (components(N * DIM, 1), N / 2);
+    for (part, rows) in [0..half, half..N].into_iter().enumerate() {
+        let vectors = vectors[rows.start * DIM..rows.end * DIM].to_vec();
+        let ids = Some(("item_id", rows.clone().map(id).collect()));
+        let path = dir.path().join(format!("parts/part-{part}.parquet"));
+        write_table(&path, DIM, vectors, ids, vec![("title", titles(rows))]);
+    }
+    fs::write(dir.path().join("parts/_SUCCESS"), b"").unwrap();
+    for input in ["parts", "parts/#vector", "parts/part-*.parquet"] {
+        let words = format!("build --input {input} --metric ip --out index --attributes title");
+        run(dir.path(), &words).ok().says(&["1,500 × 12"]);
+    }
+    let query = "query index --vectors items.npy --row 900 --k 1500 --exact --attributes title";
+    let hits = run(dir.path(), &format!("{query} --format json")).ok().json();
+    let hits = hits["hits"].as_array().unwrap();
+    for row in [0, 749, 750, N - 1] {
+        let hit = hits.iter().find(|hit| hit["item_id"] == id(row)).unwrap();
+        assert_eq!(hit["attributes"]["title"], title(row));
+    }
 }
 
 #[test]

@@ -49,6 +49,19 @@ fn truth_is_what_a_scan_finds() {
 }
 
 #[test]
+fn ground_truth_of_the_big_ann_form_is_written_and_taken() {
+    let dir = with_index();
+    let truth = "truth --input items.parquet --queries queries.npy --metric ip --k 7 --out near";
+    for (name, words) in [("near.bin", ""), ("near.npz", "--distances far.fvecs")] {
+        run(dir.path(), &format!("{truth}{} {words}", &name[4..])).ok();
+        let eval = format!("eval index --queries queries.npy --truth {name} --k 7 --exact");
+        run(dir.path(), &eval).ok().says(&["100.0%"]);
+    }
+    let both = read_distances(&dir.path().join("near.bin").into()).unwrap();
+    assert_eq!(both, read_distances(&dir.path().join("far.fvecs").into()).unwrap());
+}
+
+#[test]
 fn truth_refuses_what_does_not_fit() {
     let dir = inputs();
     write_vectors(&dir.path().join("wide.npy"), DIM + 1, components(DIM + 1, 1));
@@ -57,7 +70,7 @@ fn truth_refuses_what_does_not_fit() {
         run(dir.path(), &words)
     };
     truth("wide.npy", "near.npy").fails(65, &["wide.npy", "12 components", "13"]);
-    truth("queries.npy", "near.csv").fails(2, &["near.csv", ".npy, .ibin"]);
+    truth("queries.npy", "near.csv").fails(2, &["near.csv", ".npy, .npz, .ibin, .ivecs"]);
     truth("queries.npy", "no/such/folder/near.npy").fails(74, &["near.npy"]);
     truth("none.npy", "near.npy").fails(74, &["none.npy"]);
 }

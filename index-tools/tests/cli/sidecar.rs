@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use vicinage_datasets::AttributeValues;
+use vicinage_datasets::{AttributeValues, SparseMatrix, write_sparse};
 
 use crate::support::{N, components, id, inputs, run, title, titles, write_table};
 
@@ -46,6 +46,24 @@ fn joins_by_id_in_any_order() {
     for row in [0, 1, 700, N - 1] {
         assert_eq!(title_in_index(dir.path(), id(row)), title(row));
     }
+}
+
+#[test]
+fn tags_of_a_sparse_matrix_are_an_attribute() {
+    let dir = inputs();
+    let mut matrix = SparseMatrix::new(N as u64 + 8);
+    (0..N as u32).for_each(|row| matrix.push(&[row, row + 7], &[1.0, 1.0]));
+    write_sparse(&dir.path().join("tags.spmat"), &matrix).unwrap();
+    let words = "build --input items.npy --attributes-from tags.spmat --metric ip --out index";
+    run(dir.path(), words).ok();
+    let query = "query index --vectors items.npy --row 5 --k 1 --exact --attributes tags";
+    let hits = run(dir.path(), &format!("{query} --format json")).ok().json();
+    let hit = &hits["hits"][0];
+    let row = hit["item_id"].as_u64().unwrap();
+    assert_eq!(
+        hit["attributes"]["tags"],
+        serde_json::json!([row.to_string(), (row + 7).to_string()])
+    );
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! little-endian. Layout: `numpy/lib/format.py`; what is written is byte for byte what NumPy
 //! writes.
 
+use std::io::Read;
+
 use crate::error::{ReadError, WriteError};
 use crate::flat::{FlatReader, FlatWriter, Input};
 use crate::output::Output;
@@ -61,7 +63,6 @@ impl Dtype {
     }
 
     /// Bytes of one value.
-    #[cfg(feature = "hdf5")]
     pub(crate) fn size(self) -> usize {
         match self {
             Self::F64 | Self::I64 | Self::U64 => 8,
@@ -123,14 +124,9 @@ pub(crate) struct Header {
 
 /// Reads and checks the header of a two-dimensional array. The length of the file is for the
 /// caller to check.
-pub(crate) fn read_header(input: &mut Input) -> Result<Header, ReadError> {
+pub(crate) fn read_header<R: Read>(input: &mut Input<R>) -> Result<Header, ReadError> {
     let (text_at, text) = read_header_text(input)?;
-    let mut parser = Parser { text: &text, at: 0 };
-    let dict = parser.dict().map_err(|(at, expected)| {
-        let rest: String = text[at..].chars().take(24).collect();
-        let found = if rest.is_empty() { "its end".to_owned() } else { format!("`{rest}`") };
-        input.malformed(text_at + at as u64, format!("in the header, {expected}"), found)
-    })?;
+    let dict = parse(input, text_at, &text)?;
     let at = |key: &Key| text_at + key.at as u64;
 
     let (order, ref fortran) = dict.fortran_order;
@@ -163,8 +159,22 @@ pub(crate) fn read_header(input: &mut Input) -> Result<Header, ReadError> {
     Ok(Header { dtype, rows, columns, start: text_at + text.len() as u64 })
 }
 
+/// Reads the header of an array of any type and order, and gives the size of each dimension.
+pub(crate) fn read_sizes<R: Read>(input: &mut Input<R>) -> Result<Vec<u64>, ReadError> {
+    let (text_at, text) = read_header_text(input)?;
+    Ok(parse(input, text_at, &text)?.shape.0)
+}
+
+fn parse<'a, R>(input: &Input<R>, text_at: u64, text: &'a str) -> Result<Dict<'a>, ReadError> {
+    Parser { text, at: 0 }.dict().map_err(|(at, expected)| {
+        let rest: String = text[at..].chars().take(24).collect();
+        let found = if rest.is_empty() { "its end".to_owned() } else { format!("`{rest}`") };
+        input.malformed(text_at + at as u64, format!("in the header, {expected}"), found)
+    })
+}
+
 /// Reads up to the values: where the dict begins, and its text.
-fn read_header_text(input: &mut Input) -> Result<(u64, String), ReadError> {
+fn read_header_text<R: Read>(input: &mut Input<R>) -> Result<(u64, String), ReadError> {
     if input.len < 10 {
         let expected = "an npy header of at least 10 bytes";
         return Err(input.malformed(0, expected, format!("{} bytes", input.len)));
@@ -343,7 +353,10 @@ impl<'a> Parser<'a> {
     }
 }
 
-pub(crate) fn open(mut input: Input, options: &ReadOptions) -> Result<FlatReader, ReadError> {
+pub(crate) fn open<R: Read>(
+    mut input: Input<R>,
+    options: &ReadOptions,
+) -> Result<FlatReader<R>, ReadError> {
     let header = read_header(&mut input)?;
     let element = header.dtype.element().ok_or_else(|| {
         ReadError::unsuitable(

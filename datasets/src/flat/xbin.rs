@@ -31,6 +31,21 @@ pub(crate) fn read_header(input: &mut Input) -> Result<(u64, u32), ReadError> {
     Ok((u64::from(rows), dim))
 }
 
+/// Tells ids with distances behind them, as a ground truth has them, from ids alone, by the length
+/// of the file; another length is an error.
+pub(crate) fn has_distances(input: &Input, rows: u64, k: u32) -> Result<bool, ReadError> {
+    // Both counts are of 32 bits at most, and a row has at most 8 MiB.
+    let values = rows * u64::from(k) * 4;
+    let (alone, both) = (HEADER + values, HEADER + 2 * values);
+    if input.len == alone || input.len == both {
+        return Ok(input.len == both);
+    }
+    let expected =
+        format!("a file of {alone} bytes ({rows} × {k} ids) or {both} (and their distances)");
+    let found = format!("{} bytes{}", input.len, input.looks_like);
+    Err(input.malformed(both.min(input.len), expected, found))
+}
+
 pub(crate) fn open(
     mut input: Input,
     element: Element,
