@@ -11,7 +11,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{Whole, fixture, read, read_table, read_with, vectors};
+use common::{Whole, fixture, read, read_table, vectors};
 use proptest::prelude::*;
 use vicinage_datasets::{
     AttributeColumns, Element, InputSpec, ReadOptions, VectorData, read_distances, read_ids,
@@ -170,7 +170,7 @@ fn check_arrays(path: &Path) {
     let _ = vicinage_datasets::describe_hdf5(path);
     for name in ARRAYS {
         let spec = InputSpec { path: path.to_owned(), column: Some(name.to_owned()) };
-        if let Ok(whole) = read_with(&spec, &ReadOptions::default()) {
+        if let Ok(whole) = common::read_with(&spec, &ReadOptions::default()) {
             assert_eq!(whole.vectors.len() as u64, whole.shape.rows * u64::from(whole.shape.dim));
         }
     }
