@@ -13,6 +13,7 @@
 //! | `columns/` | files with columns: vectors, ids, attributes, from Arrow arrays |
 //! | `parquet/`, `ipc/` | the files that such columns are in: Parquet; Arrow file and stream |
 //! | `jsonl/` | JSON lines, plain and compressed |
+//! | `hdf5/` | the arrays of ann-benchmarks and VIBE (feature `hdf5`, on by default) |
 //! | `matrix` | ids and distances of nearest neighbours |
 //! | `sparse` | the tags of items, as a sparse matrix |
 //! | `relevance` | graded relevance of items to queries |
@@ -31,6 +32,8 @@
 //! | `.ibin`, `.ivecs`, `.bin` | | ids; both, in a ground truth (`.ibin`, `.bin`) | |
 //! | `.spmat` | | | tags |
 //! | `.parquet` | f64, f32, f16, i8, u8 | | ids, attributes |
+//! | `.arrow`, `.feather`, `.arrows` | f64, f32, f16, i8, u8 | | ids, attributes |
+//! | `.hdf5`, `.h5` | f64, f32, f16, i8, u8 | ids, distances | |
 //!
 //! Vectors are streamed: [`open`] gives a [`VectorReader`], which fills one [`Batch`] after the
 //! other, and [`create`] a [`VectorWriter`]. What is in memory at a time is one batch, whatever
@@ -56,6 +59,8 @@ mod error;
 mod files;
 mod flat;
 pub mod generate;
+#[cfg(feature = "hdf5")]
+mod hdf5;
 mod ids;
 mod ipc;
 mod jsonl;
@@ -78,6 +83,8 @@ pub use attributes::{
     TextColumn, TextListColumn,
 };
 pub use error::{Position, ReadError, WriteError};
+#[cfg(feature = "hdf5")]
+pub use hdf5::{AnnArray, AnnAttributes, AnnFile, AnnPart, AnnValues, AnnWriter, describe_hdf5};
 pub use ids::{DuplicateId, find_duplicate_id};
 pub use matrix::{
     DistanceMatrix, IdMatrix, Matrix, read_distances, read_ids, write_distances,
@@ -139,7 +146,7 @@ pub trait VectorWriter: Send {
 }
 
 /// The formats that hold vectors.
-const VECTOR_FORMATS: [Format; 12] = [
+const VECTOR_FORMATS: &[Format] = &[
     Format::Npy,
     Format::Npz,
     Format::Fbin,
@@ -150,9 +157,14 @@ const VECTOR_FORMATS: [Format; 12] = [
     Format::Parquet,
     Format::Arrow,
     Format::ArrowStream,
-    Format::Hdf5,
     Format::Jsonl,
+    #[cfg(feature = "hdf5")]
+    Format::Hdf5,
 ];
+
+/// The formats that have columns.
+const COLUMN_FORMATS: [Format; 4] =
+    [Format::Parquet, Format::Arrow, Format::ArrowStream, Format::Jsonl];
 
 /// The formats that hold ids and attributes.
 const TABLE_FORMATS: [Format; 5] =
@@ -189,7 +201,7 @@ fn has_no_rows(format: Format, path: &Path) -> Result<bool, ReadError> {
 /// An unknown extension, a file that is not of that format or not like the others, or options
 /// that do not fit it.
 pub fn open(spec: &InputSpec, options: &ReadOptions) -> Result<Box<dyn VectorReader>, ReadError> {
-    let found = Files::find(&spec.path, &VECTOR_FORMATS)?;
+    let found = Files::find(&spec.path, VECTOR_FORMATS)?;
     let format = found.format;
     if found.is_one {
         return open_file(format, spec, options);
@@ -206,14 +218,16 @@ fn open_file(
     spec: &InputSpec,
     options: &ReadOptions,
 ) -> Result<Box<dyn VectorReader>, ReadError> {
-    if format.has_columns() {
-        let column = spec.column.as_deref();
-        return columns::open(open_columns(format, &spec.path, column)?, column, options);
+    match format {
+        #[cfg(feature = "hdf5")]
+        Format::Hdf5 => return hdf5::open(spec, options),
+        Format::Npz => return Ok(Box::new(npz::open(spec, options)?)),
+        _ if format.has_columns() => {
+            let column = spec.column.as_deref();
+            return columns::open(open_columns(format, &spec.path, column)?, column, options);
+        }
+        _ => flat::no_columns(spec, options)?,
     }
-    if format == Format::Npz {
-        return Ok(Box::new(npz::open(spec, options)?));
-    }
-    flat::no_columns(spec, options)?;
     let input = Input::open(&spec.path)?;
     Ok(match (format, format.fixed_element()) {
         (Format::Fvecs | Format::Bvecs, Some(element)) => {
@@ -229,7 +243,7 @@ fn open_file(
 /// # Errors
 /// As those of [`open`] that are about names.
 pub fn vector_format(spec: &InputSpec) -> Result<Format, ReadError> {
-    Ok(Files::find(&spec.path, &VECTOR_FORMATS)?.format)
+    Ok(Files::find(&spec.path, VECTOR_FORMATS)?.format)
 }
 
 /// Opens a file, or a directory or pattern as [`open`] does, for its ids and attributes. A sparse
@@ -261,7 +275,7 @@ pub fn create(
     shape: Shape,
     options: &WriteOptions,
 ) -> Result<Box<dyn VectorWriter>, WriteError> {
-    let format = Format::to_write(path, &VECTOR_FORMATS)?;
+    let format = Format::to_write(path, VECTOR_FORMATS)?;
     let mismatch = |expected, found| Err(WriteError::mismatch(path, expected, found));
     if !(1..=MAX_DIM).contains(&shape.dim) {
         return mismatch(format!("a dim from 1 to {MAX_DIM}"), shape.dim.to_string());
@@ -283,6 +297,10 @@ pub fn create(
         let extension = format.extension();
         let expected = format!("components of {element}, which is what .{extension} holds");
         return mismatch(expected, shape.element.to_string());
+    }
+    #[cfg(feature = "hdf5")]
+    if format == Format::Hdf5 {
+        return hdf5::create(path, shape, options);
     }
     let output = Output::create(path)?;
     Ok(Box::new(match format {

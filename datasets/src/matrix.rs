@@ -1,5 +1,5 @@
-//! Ids and distances of nearest neighbours, `[queries, k]`, from npy, npz and the bin and vecs
-//! families. They are read whole: ten thousand queries of a hundred neighbours are 4 MB.
+//! Ids and distances of nearest neighbours, `[queries, k]`, from npy, npz, HDF5 and the bin and
+//! vecs families. They are read whole: ten thousand queries of a hundred neighbours are 4 MB.
 //!
 //! The ground truth of the big-ann benchmarks is an ibin file with f32 distances behind the ids,
 //! which only its length tells from one without.
@@ -16,7 +16,11 @@ use bytemuck::Pod;
 use crate::error::{ReadError, WriteError};
 use crate::flat::npy::{self, Dtype};
 use crate::flat::{Input, npz, vecs, xbin};
+#[cfg(feature = "hdf5")]
+use crate::hdf5;
 use crate::output::Output;
+#[cfg(feature = "hdf5")]
+use crate::spec::ReadOptions;
 use crate::spec::{Format, InputSpec};
 use crate::vectors::MAX_DIM;
 
@@ -26,6 +30,8 @@ const ID_FORMATS: [Format; 4] = [Format::Npy, Format::Npz, Format::Ibin, Format:
 const DISTANCE_FORMATS: [Format; 4] = [Format::Npy, Format::Npz, Format::Fbin, Format::Fvecs];
 /// The formats of a ground truth.
 const TRUTH_FORMATS: [Format; 2] = [Format::Bin, Format::Ibin];
+/// The formats of named arrays, which are written by other means.
+const ARRAY_FORMATS: &[Format] = if cfg!(feature = "hdf5") { &[Format::Hdf5] } else { &[] };
 
 /// Rows of at most `k` values, one a query, nearest first.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,13 +95,14 @@ enum Part {
     Distances,
 }
 
-/// Reads ids: npy or npz (`FILE#array`) of i32, u32, i64 or u64, ivecs, ibin or a ground truth.
+/// Reads ids: npy or npz (`FILE#array`) of i32, u32, i64 or u64, ivecs, ibin, a ground
+/// truth, or an array of HDF5, which is `neighbors` where none is named.
 ///
 /// # Errors
 /// What is wrong with the file: its header, its length, an id below −1, padding before an id.
 pub fn read_ids(spec: &InputSpec) -> Result<IdMatrix, ReadError> {
     const EXPECTED: &str = "an id from 0, or -1 behind the last id";
-    let formats = [&ID_FORMATS[..], &[Format::Bin]].concat();
+    let formats = [&ID_FORMATS[..], &[Format::Bin], ARRAY_FORMATS].concat();
     let stored = open(spec, Format::to_read(&spec.path, &formats)?, Part::Ids)?;
     let signed = |id: i64| match id {
         -1 => Some(None),
@@ -114,22 +121,30 @@ pub fn read_ids(spec: &InputSpec) -> Result<IdMatrix, ReadError> {
     }
 }
 
-/// Reads distances: npy or npz (`FILE#array`) of f32, fbin, fvecs or a ground truth.
+/// Reads distances: npy or npz (`FILE#array`) of f32 or f64, fbin, fvecs, a ground truth, or an
+/// array of HDF5, which is `distances` where none is named. f64 is rounded to nearest.
 ///
 /// # Errors
-/// What is wrong with the file: its header, its length, NaN or −∞, padding before a distance.
+/// What is wrong with the file: its header, its length, NaN or −∞, padding before a distance, a
+/// distance beyond f32.
 pub fn read_distances(spec: &InputSpec) -> Result<DistanceMatrix, ReadError> {
-    let formats = [&DISTANCE_FORMATS[..], &TRUTH_FORMATS].concat();
+    let formats = [&DISTANCE_FORMATS[..], &TRUTH_FORMATS, ARRAY_FORMATS].concat();
     let stored = open(spec, Format::to_read(&spec.path, &formats)?, Part::Distances)?;
-    if stored.dtype != Dtype::F32 {
-        let found = format!("an array of {}", stored.dtype.descr());
-        return Err(ReadError::unsuitable(&spec.path, "distances of f32", found));
-    }
     let expected = "a finite distance, or inf behind the last one";
-    stored.read(expected, |distance: f32| match distance {
-        f32::INFINITY => Some(None),
-        distance => distance.is_finite().then_some(Some(distance)),
-    })
+    match stored.dtype {
+        Dtype::F32 => stored.read(expected, |distance: f32| match distance {
+            f32::INFINITY => Some(None),
+            distance => distance.is_finite().then_some(Some(distance)),
+        }),
+        Dtype::F64 => stored.read(expected, |distance: f64| match distance {
+            f64::INFINITY => Some(None),
+            distance => Some(distance as f32).filter(|narrow| narrow.is_finite()).map(Some),
+        }),
+        other => {
+            let found = format!("an array of {}", other.descr());
+            Err(ReadError::unsuitable(&spec.path, "distances of f32 or f64", found))
+        }
+    }
 }
 
 /// Rows whose header has been read and held against the length of the file; the next byte is the
@@ -152,6 +167,15 @@ fn open(spec: &InputSpec, format: Format, part: Part) -> Result<Stored, ReadErro
         Part::Ids => Dtype::I32,
         Part::Distances => Dtype::F32,
     };
+    #[cfg(feature = "hdf5")]
+    if format == Format::Hdf5 {
+        let usual = if part == Part::Ids { "neighbors" } else { "distances" };
+        let array = hdf5::Array::open(path, spec.column.as_deref().unwrap_or(usual))?;
+        array.check_fits_memory()?;
+        let (dtype, rows, k) = (array.dtype, array.rows, array.columns);
+        let input = array.into_rows(&ReadOptions::default()).boxed();
+        return Ok(Stored { input, dtype, rows, k, start: 0, row_header: None });
+    }
     if format == Format::Npz {
         let input = npz::open_array(path, spec.column.as_deref())?;
         // Unpacked, they take memory that the file does not.
@@ -314,7 +338,8 @@ pub fn write_distances(path: &Path, distances: &DistanceMatrix) -> Result<(), Wr
     put(output, row_header, distances, f32::INFINITY, |distance| distance)?.finish()
 }
 
-fn check_distances(path: &Path, distances: &DistanceMatrix) -> Result<(), WriteError> {
+/// Refuses distances that would be read as padding, or not at all.
+pub(crate) fn check_distances(path: &Path, distances: &DistanceMatrix) -> Result<(), WriteError> {
     for (row, values) in distances.iter().enumerate() {
         if let Some(component) = values.iter().position(|value| !value.is_finite()) {
             let found = format!("{} in row {row}, component {component}", values[component]);
@@ -390,6 +415,18 @@ fn put<T: Copy, U: Pod>(
     padding: U,
     convert: impl Fn(T) -> U,
 ) -> Result<Output, WriteError> {
+    put_rows(&mut output, row_header, matrix, padding, convert)?;
+    Ok(output)
+}
+
+/// Writes the rows, each padded to k.
+pub(crate) fn put_rows<T: Copy, U: Pod>(
+    output: &mut Output,
+    row_header: RowHeader,
+    matrix: &Matrix<T>,
+    padding: U,
+    convert: impl Fn(T) -> U,
+) -> Result<(), WriteError> {
     let mut stored = Vec::with_capacity(matrix.k);
     for row in matrix.iter() {
         stored.clear();
@@ -398,5 +435,5 @@ fn put<T: Copy, U: Pod>(
         output.put(row_header.as_ref().map_or(&[], |header| header))?;
         output.put(bytemuck::cast_slice(&stored))?;
     }
-    Ok(output)
+    Ok(())
 }

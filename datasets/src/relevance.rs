@@ -59,16 +59,13 @@ struct Judgement {
     grade: u8,
 }
 
-/// The formats that relevance comes in.
-const FORMATS: [Format; 4] = [Format::Parquet, Format::Arrow, Format::ArrowStream, Format::Jsonl];
-
 /// Reads the relevance of items to `queries` queries, which are numbered from 0.
 ///
 /// # Errors
 /// What is wrong with the file: missing columns, nulls, a query that there is not, a grade above
 /// 255, lists of different lengths, a query or item that is judged twice.
 pub fn read_relevance(path: &Path, queries: usize) -> Result<Relevance, ReadError> {
-    let format = Format::to_read(path, &FORMATS)?;
+    let format = Format::to_read(path, &crate::COLUMN_FORMATS)?;
     let source = crate::open_columns(format, path, None)?;
     let find = |names: [&str; 3]| -> Option<[usize; 3]> {
         let [query, items, grades] = names.map(|name| source.position(name));

@@ -294,7 +294,8 @@ impl ReadOptions {
 /// The columns of a file to be written, for a format that has columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteOptions {
-    /// The column of the vectors.
+    /// The column of the vectors. In HDF5, the array; it is `train` there where this has its
+    /// default.
     pub vector_column: String,
     /// The column of the item ids; `None` for a file without.
     pub id_column: Option<String>,

@@ -45,9 +45,35 @@ const VECTORS: &[&str] = &[
     "pages-v2.parquet",
     "row-groups.parquet",
     "checksums.parquet",
+    "fixed-f32.arrow",
+    "fixed-u8.arrow",
+    "large-list-f64.arrow",
+    "batches.arrow",
+    "stream.arrows",
+    "old-stream.arrows",
+    "lz4.arrow",
+    "zstd.feather",
+    "zeros-lz4.arrow",
+    "zeros-zstd.arrow",
+    #[cfg(feature = "hdf5")]
+    "ann.hdf5",
 ];
-const TABLES: &[&str] =
-    &["attributes.parquet", "null-id.parquet", "null-tag.parquet", "tags.spmat", "unsorted.spmat"];
+/// Files of arrays, and those that they have besides the usual ones.
+const FILES: &[&str] = if cfg!(feature = "hdf5") { &["layouts.hdf5", "latest.hdf5"] } else { &[] };
+#[cfg(feature = "hdf5")]
+const ARRAYS: [&str; 9] =
+    ["chunked", "rows", "whole", "growing", "gzip", "shuffled", "checked", "lzf", "compact"];
+const TABLES: &[&str] = &[
+    "attributes.parquet",
+    "null-id.parquet",
+    "null-tag.parquet",
+    "attributes.arrow",
+    "attributes.arrows",
+    "delta.arrow",
+    "replaced.arrows",
+    "tags.spmat",
+    "unsorted.spmat",
+];
 const MATRICES: &[&str] = &[
     "ids-i32.npy",
     "ids-u64.npy",
@@ -61,7 +87,11 @@ const MATRICES: &[&str] = &[
     "distances.fbin",
     "distances.fvecs",
 ];
-const RELEVANCE: &[&str] = &["relevance-wide.parquet", "relevance-long.parquet"];
+const RELEVANCE: &[&str] =
+    &["relevance-wide.parquet", "relevance-long.parquet", "relevance-wide.arrow"];
+
+/// The formats whose values are the bytes behind a header.
+const FLAT: [&str; 4] = [".npy", ".fbin", ".u8bin", ".i8bin"];
 
 /// A change to a file; places are taken modulo its length.
 #[derive(Clone, Debug)]
@@ -134,7 +164,25 @@ fn naive(bytes: &[u8], like: &VectorData) -> VectorData {
     }
 }
 
+/// Reads everything that a file of arrays has.
+#[cfg(feature = "hdf5")]
+fn check_arrays(path: &Path) {
+    let _ = vicinage_datasets::describe_hdf5(path);
+    for name in ARRAYS {
+        let spec = InputSpec { path: path.to_owned(), column: Some(name.to_owned()) };
+        if let Ok(whole) = common::read_with(&spec, &ReadOptions::default()) {
+            assert_eq!(whole.vectors.len() as u64, whole.shape.rows * u64::from(whole.shape.dim));
+        }
+    }
+    let _ = read_ids(&path.to_owned().into());
+    let _ = read_distances(&path.to_owned().into());
+}
+
 fn check(name: &str, path: &Path, bytes: &[u8]) {
+    #[cfg(feature = "hdf5")]
+    if name.ends_with(".hdf5") {
+        check_arrays(path);
+    }
     let small = ReadOptions { batch_bytes: 64, ..ReadOptions::default() };
     if VECTORS.contains(&name) {
         if let Ok(whole) = read(path) {
@@ -143,7 +191,7 @@ fn check(name: &str, path: &Path, bytes: &[u8]) {
             } else if name.ends_with(".npz") {
                 // The checksum: what is read at all is what was written.
                 assert_eq!(whole.vectors, vectors(Element::F32));
-            } else if !name.ends_with(".parquet") {
+            } else if FLAT.iter().any(|extension| name.ends_with(extension)) {
                 assert_eq!(whole.vectors, naive(bytes, &whole.vectors));
             }
             assert_eq!(whole.vectors.len() as u64, whole.shape.rows * u64::from(whole.shape.dim));
@@ -157,6 +205,8 @@ fn check(name: &str, path: &Path, bytes: &[u8]) {
         if let Ok(relevance) = read_relevance(path, 5) {
             assert_eq!(relevance.queries(), 5);
         }
+    } else if name.ends_with(".hdf5") {
+        // Its arrays have been read.
     } else {
         let array = name.split_once('#').map(|(_, array)| array.to_owned());
         let spec = InputSpec { path: path.to_owned(), column: array };
@@ -193,7 +243,7 @@ proptest! {
 
     #[test]
     fn mutated_files_are_read_as_they_are_or_refused(
-        name in prop::sample::select([VECTORS, TABLES, MATRICES, RELEVANCE].concat()),
+        name in prop::sample::select([VECTORS, TABLES, MATRICES, RELEVANCE, FILES].concat()),
         changes in prop::collection::vec(change(), 1..4),
     ) {
         let file = name.split('#').next().unwrap();
@@ -230,7 +280,14 @@ fn checksums_find_every_flipped_bit_of_the_pages() {
 #[test]
 fn every_flipped_bit_of_small_files_is_survived() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["list-f16.parquet", "null-tag.parquet", "stored.npz", "tags.spmat"] {
+    for name in [
+        "list-f16.parquet",
+        "null-tag.parquet",
+        "stored.npz",
+        "tags.spmat",
+        "zeros-lz4.arrow",
+        "replaced.arrows",
+    ] {
         let bytes = fs::read(fixture(name)).unwrap();
         let path = folder.path().join(name);
         for bit in 0..bytes.len() * 8 {

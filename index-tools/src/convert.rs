@@ -181,9 +181,11 @@ fn writer(
             .expected("an output with columns: .parquet, .arrow or .jsonl", "vectors alone")
             .next(format!("pass {flags} to leave them out")));
     }
-    let mut options = WriteOptions::default();
-    options.id_column = ids.then(|| args.ids.clone().unwrap_or_else(|| "item_id".to_owned()));
-    options.attributes = attributes.to_vec();
+    let mut options = WriteOptions {
+        id_column: ids.then(|| args.ids.clone().unwrap_or_else(|| "item_id".to_owned())),
+        attributes: attributes.to_vec(),
+        ..WriteOptions::default()
+    };
     if let Some(column) = &args.out.column {
         options.vector_column.clone_from(column);
     }

@@ -113,14 +113,24 @@ pub(crate) fn run(args: &TruthArgs) -> Result<(), Failure> {
 /// Finds the neighbors, as a stage of `report`.
 pub(crate) fn find(wanted: &Wanted<'_>, report: &Reporter) -> Result<Neighbors, Failure> {
     let (truth, ids) = search(wanted, Queries::read(wanted.queries)?, report)?;
+    Ok(named(&truth, ids.as_deref()))
+}
+
+/// The same, by row whether or not the items have ids.
+pub(crate) fn find_rows(wanted: &Wanted<'_>, report: &Reporter) -> Result<Neighbors, Failure> {
+    let (truth, _) = search(wanted, Queries::read(wanted.queries)?, report)?;
+    Ok(named(&truth, None))
+}
+
+fn named(truth: &Truth, ids: Option<&[u64]>) -> Neighbors {
     let mut neighbors =
         Neighbors { ids: IdMatrix::new(truth.k), distances: DistanceMatrix::new(truth.k) };
-    let name = |&row: &u64| ids.as_ref().map_or(row, |ids| ids[row as usize]);
+    let name = |&row: &u64| ids.map_or(row, |ids| ids[row as usize]);
     for row in truth.ids.chunks_exact(truth.k) {
         neighbors.ids.push(&row.iter().map(name).collect::<Vec<_>>());
     }
     truth.distances.chunks_exact(truth.k).for_each(|row| neighbors.distances.push(row));
-    Ok(neighbors)
+    neighbors
 }
 
 /// A pool of `threads` threads, one a core for 0.

@@ -72,8 +72,24 @@ impl Dtype {
         }
     }
 
+    /// The name in this crate's words.
+    #[cfg(feature = "hdf5")]
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::F64 => "f64",
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::I8 => "i8",
+            Self::U8 => "u8",
+            Self::I32 => "i32",
+            Self::U32 => "u32",
+            Self::I64 => "i64",
+            Self::U64 => "u64",
+        }
+    }
+
     /// The type as the element of a vector.
-    fn element(self) -> Option<Element> {
+    pub(crate) fn element(self) -> Option<Element> {
         Some(match self {
             Self::F64 => Element::F64,
             Self::F32 => Element::F32,

@@ -39,9 +39,15 @@ impl<R: Read> FlatReader<R> {
         options: &ReadOptions,
     ) -> Result<Self, ReadError> {
         input.check_len(start, shape.rows, shape.row_bytes() as u64)?;
+        Ok(Self::within(input, start, shape, options))
+    }
+
+    /// As [`FlatReader::new`], for rows that were found to be within the file and that other
+    /// things may follow.
+    pub(crate) fn within(input: Input<R>, start: u64, shape: Shape, options: &ReadOptions) -> Self {
         let rows_per_batch = options.rows_per_batch(shape.row_bytes());
         let (row_header, stored) = (None, Vec::new());
-        Ok(Self { input, shape, start, row_header, stored, rows_per_batch, next_row: 0 })
+        Self { input, shape, start, row_header, stored, rows_per_batch, next_row: 0 }
     }
 
     /// As [`FlatReader::new`], for a file without a header whose every row has `row_header`

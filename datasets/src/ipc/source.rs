@@ -12,7 +12,7 @@ use arrow_schema::{ArrowError, DataType, Field, Fields};
 use crate::columns::{self, Batches};
 use crate::error::{Position, ReadError};
 use crate::flat::Input;
-use crate::ipc::check::check_sizes;
+use crate::ipc::check::{check_sizes, widths};
 use crate::ipc::frames::{Frame, Frames, Kind, parse, read_at, read_metadata};
 
 /// An Arrow file or stream whose messages have been found and checked.
@@ -180,8 +180,9 @@ impl Rows {
         let Some(rows) = message.header_as_record_batch() else {
             return Err(self.changed(frame));
         };
-        check_sizes(&self.input, frame.body.0, rows, &body)?;
         let schema = self.frames.schema.clone();
+        let widths = widths(schema.fields().iter().map(|f| f.data_type()), rows, message.version());
+        check_sizes(&self.input, frame.body.0, rows, &body, &widths)?;
         RecordBatchDecoder::try_new(&body, rows, schema, &self.dictionaries, &message.version())
             .and_then(|decoder| decoder.with_projection(Some(&self.columns)).read_record_batch())
             .map_err(|e| self.unreadable(e))
@@ -196,9 +197,16 @@ impl Rows {
         else {
             return Err(self.changed(frame));
         };
-        check_sizes(&self.input, frame.body.0, values, &body)?;
         let schema = self.frames.schema.clone();
         let version = message.version();
+        let of_id =
+            schema.fields().iter().find(|field| dictionary_id(field) == Some(dictionary.id()));
+        let value_type = of_id.and_then(|field| match field.data_type() {
+            DataType::Dictionary(_, values) => Some(values.as_ref()),
+            _ => None,
+        });
+        let widths = widths(value_type.into_iter(), values, version);
+        check_sizes(&self.input, frame.body.0, values, &body, &widths)?;
         read_dictionary(&body, dictionary, &schema, &mut self.dictionaries, &version)
             .map_err(|e| self.unreadable(e))
     }

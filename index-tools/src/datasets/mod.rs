@@ -5,6 +5,7 @@
 //! | `list` | the public sets that are known by name |
 //! | `fetch`, `download`, `checksums` | fetching one; one file over HTTP; the sums on record |
 //! | `generate`, `columns` | made-up sets; made-up attributes and interactions |
+//! | `pack` | a set as one HDF5 file |
 //! | `describe` | what a file of vectors is like |
 
 mod checksums;
@@ -14,13 +15,14 @@ mod download;
 mod fetch;
 mod generate;
 mod list;
+mod pack;
 
 use clap::{Args, Subcommand};
 
 use crate::exit::Failure;
 use crate::progress::ProgressMode;
 
-/// List and fetch public sets, make up sets, describe files of vectors
+/// List and fetch public sets, make up and pack sets, describe files of vectors
 #[derive(Args)]
 #[command(disable_help_subcommand = true)]
 #[command(after_help = "\
@@ -40,6 +42,7 @@ enum What {
     Fetch(fetch::FetchArgs),
     #[command(subcommand)]
     Generate(generate::GenerateArgs),
+    Pack(pack::PackArgs),
     Describe(describe::DescribeArgs),
 }
 
@@ -50,6 +53,7 @@ impl DatasetsArgs {
             What::List(_) => None,
             What::Fetch(args) => Some(args.progress.progress),
             What::Generate(args) => Some(args.progress()),
+            What::Pack(args) => Some(args.progress.progress),
             What::Describe(args) => Some(args.progress.progress),
         }
     }
@@ -60,6 +64,7 @@ pub(crate) fn run(args: &DatasetsArgs) -> Result<(), Failure> {
         What::List(args) => list::run(args),
         What::Fetch(args) => fetch::run(args),
         What::Generate(args) => generate::run(args),
+        What::Pack(args) => pack::run(args),
         What::Describe(args) => describe::run(args),
     }
 }

@@ -114,3 +114,36 @@ fn a_folder_is_one_input() {
     assert!(open(&spec, &options).unwrap().next_batch(&mut batch).unwrap());
     assert_eq!(batch.vectors, VectorData::F32(expected));
 }
+
+#[test]
+fn a_set_is_packed_into_one_file() {
+    let dir = inputs();
+    let pack =
+        |words: &str| run(dir.path(), &format!("datasets pack --queries queries.npy {words}"));
+    // The rows of the items, though they have ids.
+    pack("--input items.parquet --metric l2 --k 5 --out set.hdf5").ok().says(&[
+        "1,500 × 12 f32",
+        "50, 5 neighbors each, l2",
+        "train, test, neighbors, distances",
+    ]);
+    run(dir.path(), "truth --input items.npy --queries queries.npy --metric l2 --k 5 --out near.npy --distances far.npy").ok();
+    let spec =
+        |name: &str| -> InputSpec { dir.path().join(name).to_str().unwrap().parse().unwrap() };
+    assert_eq!(read_ids(&spec("set.hdf5")).unwrap(), read_ids(&spec("near.npy")).unwrap());
+    let (set, far) =
+        (read_distances(&spec("set.hdf5")).unwrap(), read_distances(&spec("far.npy")).unwrap());
+    for (set, far) in set.iter().flatten().zip(far.iter().flatten()) {
+        assert_eq!(*set, far.sqrt());
+    }
+    assert_eq!(whole(&dir.path().join("set.hdf5")).0, components(N * DIM, 1));
+    pack("--input items.npy --metric l2 --out set.hdf5").fails(2, &["set.hdf5", "--overwrite"]);
+    pack("--input items.npy --metric l2 --overwrite --neighbors near.npy --distances far.npy --out set.hdf5").ok();
+    assert_eq!(read_distances(&spec("set.hdf5")).unwrap(), far);
+    pack("--input items.npy --metric l2 --learn near.npy --out other.hdf5")
+        .fails(65, &["near.npy"]);
+    run(
+        dir.path(),
+        "datasets pack --input items.npy --queries set.hdf5#distances --metric l2 --out b.hdf5",
+    )
+    .fails(65, &["distances", "12 components", "5"]);
+}
