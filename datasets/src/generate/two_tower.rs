@@ -140,11 +140,11 @@ impl TwoTower {
         &self.params
     }
 
-    /// The tower, with the mean that its output is to have and the scale that makes the output
+    /// The tower `raw`, with the mean that its output is to have and the scale that makes the output
     /// about 1 long.
     fn calibrated(
         &self,
-        tower: &Tower,
+        raw: &Tower,
         middle: &[f32],
         sign: f32,
         mut draw: impl FnMut(&mut [f32; LATENT]),
@@ -155,7 +155,7 @@ impl TwoTower {
         let mut latent = [0.0; LATENT];
         for output in outputs.chunks_exact_mut(dim) {
             draw(&mut latent);
-            tower.apply(&self.shared, &latent, output);
+            raw.apply(&self.shared, &latent, output);
             mean.iter_mut().zip(&*output).for_each(|(mean, &value)| *mean += f64::from(value));
         }
         mean.iter_mut().for_each(|mean| *mean /= CALIBRATION as f64);
@@ -169,7 +169,7 @@ impl TwoTower {
             mean: mean.iter().map(|&mean| mean as f32).collect(),
             scale: scale as f32,
             middle: middle.iter().map(|&value| sign * value).collect(),
-            ..tower.clone()
+            ..raw.clone()
         }
     }
 
