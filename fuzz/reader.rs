@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use vicinage_datasets::{
-    Batch, InputSpec, ReadOptions, TableBatch, open, open_table, read_distances, read_ids,
+    Batch, InputSpec, ReadOptions, TableBatch, describe_hdf5, open, open_table, read_distances,
+    read_ids, read_relevance, read_sparse,
 };
 
 #[path = "../tests/common/allocator.rs"]
@@ -46,4 +47,7 @@ fn read_all(input: &InputSpec) {
     }
     let _ = read_ids(input);
     let _ = read_distances(input);
+    let _ = read_sparse(&input.path);
+    let _ = read_relevance(&input.path, 5);
+    let _ = describe_hdf5(&input.path);
 }

@@ -151,6 +151,20 @@ fn a_bomb_is_a_line_too_long() {
     assert_says(read(&path), &path, &["a line of at most 8388608 bytes"]);
 }
 
+/// What Python's json, gzip and zstandard wrote (`fixtures/make_jsonl.py`).
+#[test]
+fn files_of_python() {
+    for name in ["lines.jsonl", "lines.jsonl.gz", "lines.jsonl.zst"] {
+        let whole = read(&common::fixture(name)).unwrap();
+        let vectors = (0..20).flat_map(|row| [row as f32 / 8.0, -(row as f32), 0.1]);
+        assert_eq!(whole.vectors, VectorData::F32(vectors.collect()));
+        assert_eq!(whole.ids, (0..20).map(|row| row * 3).collect::<Vec<u64>>());
+        assert_eq!(column(&whole, "title")[7], Value::Text("row 7 \u{e9}".to_owned()));
+        assert_eq!(column(&whole, "pay")[4..6], [Value::Null, Value::F64(7.5)]);
+        assert_eq!(whole.attributes.len(), 5);
+    }
+}
+
 fn everything() -> Batch {
     let (mut texts, mut numbers) = (TextListColumn::default(), I64ListColumn::default());
     texts.push(Some(["a \"quoted\" one", "\u{1F600}"]));

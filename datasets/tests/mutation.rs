@@ -19,6 +19,9 @@ use vicinage_datasets::{
 };
 
 const VECTORS: &[&str] = &[
+    "lines.jsonl",
+    "lines.jsonl.gz",
+    "lines.jsonl.zst",
     "f64.npy",
     "f32.npy",
     "f16.npy",

@@ -13,7 +13,7 @@ use crate::spec::ReadOptions;
 use crate::vectors::MAX_DIM;
 
 /// A chunk may be larger than the file by this much.
-const GROWTH: u64 = 64 << 20;
+const GROWTH: u64 = 32 << 20;
 /// A chunk takes this many bytes of a file on average, if there are more than so many chunks.
 const LEAST_CHUNK: u64 = 128;
 const FEW_CHUNKS: u64 = 1 << 16;
@@ -360,7 +360,8 @@ impl Checked<'_> {
 pub(super) fn dtype_of(datatype: &Datatype) -> Option<Dtype> {
     match *datatype {
         Datatype::FixedPoint { size, byte_order, layout } => {
-            let is_plain = layout.bit_offset == 0 && u32::from(layout.bit_precision) == size * 8;
+            let is_plain =
+                layout.bit_offset == 0 && u64::from(layout.bit_precision) == u64::from(size) * 8;
             if !is_plain || (size > 1 && byte_order != DatatypeByteOrder::LittleEndian) {
                 return None;
             }

@@ -11,7 +11,7 @@ use crate::error::ReadError;
 use crate::flat::Input;
 
 /// How much larger than the file the buffers of one message may become.
-const GROWTH: u64 = 64 << 20;
+const GROWTH: u64 = 32 << 20;
 /// The size that a compressed buffer begins with, and what stands there if it is not compressed.
 const SIZE: u64 = 8;
 const NOT_COMPRESSED: i64 = -1;

@@ -9,7 +9,7 @@
 //! | `write` | the writer |
 //!
 //! A record batch is the unit on disk: the body of one is in memory, and its columns once more
-//! where they are compressed, which may make them larger by the length of the file and 64 MiB
+//! where they are compressed, which may make them larger by the length of the file and 32 MiB
 //! and no more. Batches of the caller are slices of it.
 
 mod check;

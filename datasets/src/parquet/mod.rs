@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `source` | opening a file: its magic, footer and claims, held against its length |
 //! | `pages` | a look at every page before the library decodes it |
+//! | `thrift` | a look at footer and page headers before the library decodes them |
 //! | `write` | the writer |
 //! | `table` | the writer of tables without vectors |
 //!
@@ -16,6 +17,7 @@
 mod pages;
 mod source;
 mod table;
+mod thrift;
 mod write;
 
 pub use table::{TableWriter, create_table};

@@ -6,6 +6,7 @@
 //! definition levels of a flat column are all there. What else it finds wrong is an error.
 
 use std::fs::File;
+use std::io::Read;
 use std::sync::Arc;
 
 use parquet::arrow::arrow_reader::RowGroups;
@@ -13,8 +14,17 @@ use parquet::basic::{Encoding, Type};
 use parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::schema::types::ColumnDescPtr;
+
+use crate::parquet::thrift::{CUT_OFF, Checked, page_sizes};
+
+/// How much larger than the file a page may become.
+const GROWTH: u64 = 32 << 20;
+/// What is read of a page to find its header, and the most; statistics can make it long.
+const HEADER_BYTES: u64 = 256;
+const MOST_HEADER_BYTES: u64 = 1 << 20;
 
 /// All row groups of a file.
 pub(super) struct CheckedRowGroups {
@@ -59,8 +69,11 @@ impl Iterator for Chunks {
         let rows = group.num_rows().max(0) as usize;
         let pages = SerializedPageReader::new(self.file.clone(), chunk, rows, None);
         let column = chunk.column_descr_ptr();
+        let (at, len) = chunk.byte_range();
+        let headers = Headers { file: self.file.clone(), at, end: at.saturating_add(len) };
         Some(pages.map(|pages| {
-            Box::new(CheckedPages { pages, column, dictionary: None }) as Box<dyn PageReader>
+            let dictionary = None;
+            Box::new(CheckedPages { pages, headers, column, dictionary }) as Box<dyn PageReader>
         }))
     }
 }
@@ -70,6 +83,7 @@ impl PageIterator for Chunks {}
 /// The pages of one chunk.
 struct CheckedPages {
     pages: SerializedPageReader<File>,
+    headers: Headers,
     column: ColumnDescPtr,
     /// Values in the dictionary, once it has come.
     dictionary: Option<u32>,
@@ -85,6 +99,7 @@ impl Iterator for CheckedPages {
 
 impl PageReader for CheckedPages {
     fn get_next_page(&mut self) -> Result<Option<Page>> {
+        self.headers.check_next().map_err(ParquetError::General)?;
         let page = self.pages.get_next_page()?;
         if let Some(page) = &page {
             self.check(page).map_err(|what| ParquetError::General(what.to_owned()))?;
@@ -97,11 +112,49 @@ impl PageReader for CheckedPages {
     }
 
     fn skip_next_page(&mut self) -> Result<()> {
+        self.headers.check_next().map_err(ParquetError::General)?;
         self.pages.skip_next_page()
     }
 
     fn at_record_boundary(&mut self) -> Result<bool> {
         self.pages.at_record_boundary()
+    }
+}
+
+/// The headers of the pages of a chunk, each looked at before the library unpacks its page.
+struct Headers {
+    file: Arc<File>,
+    /// Where the next one begins.
+    at: u64,
+    /// Where the chunk ends.
+    end: u64,
+}
+
+impl Headers {
+    /// Checks the next header, if the chunk has one more.
+    fn check_next(&mut self) -> std::result::Result<(), String> {
+        let mut bytes = Vec::new();
+        let mut want = HEADER_BYTES.min(self.end.saturating_sub(self.at));
+        if want == 0 {
+            return Ok(());
+        }
+        let sizes = loop {
+            let mut file = self.file.get_read(self.at).map_err(|e| e.to_string())?;
+            bytes.clear();
+            file.by_ref().take(want).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+            match page_sizes(&bytes) {
+                Err(CUT_OFF) if want < self.end - self.at && want < MOST_HEADER_BYTES => {
+                    want = (want * 16).min(self.end - self.at);
+                }
+                sizes => break sizes?,
+            }
+        };
+        let most = self.file.len().saturating_add(GROWTH);
+        if sizes.uncompressed > most {
+            return Err(format!("a page of {} bytes, beyond {most}", sizes.uncompressed));
+        }
+        self.at = self.at.saturating_add(sizes.header).saturating_add(sizes.compressed);
+        Ok(())
     }
 }
 
@@ -116,8 +169,6 @@ struct DataPage<'a> {
     /// The most values that there can be.
     value_count: usize,
 }
-
-type Checked<T> = std::result::Result<T, &'static str>;
 
 impl CheckedPages {
     fn check(&mut self, page: &Page) -> Checked<()> {

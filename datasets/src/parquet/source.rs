@@ -17,6 +17,7 @@ use crate::columns::{self, Batches, Source as _};
 use crate::error::{Position, ReadError};
 use crate::flat::Input;
 use crate::parquet::pages::CheckedRowGroups;
+use crate::parquet::thrift;
 
 /// The magic at both ends of a file.
 const MAGIC: [u8; 4] = *b"PAR1";
@@ -35,6 +36,11 @@ impl Source {
     pub(crate) fn open(path: &Path) -> Result<Self, ReadError> {
         let mut input = Input::open(path)?;
         let footer = check_ends(&mut input)?;
+        let mut bytes = vec![0; (input.len - TAIL - footer) as usize];
+        input.seek(footer)?;
+        input.fill(&mut bytes, footer)?;
+        thrift::check_footer(&bytes)
+            .map_err(|found| input.malformed(footer, "a readable Parquet footer", found))?;
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let metadata = ArrowReaderMetadata::load(&input.file, options)
             .map_err(|e| input.malformed(footer, "a readable Parquet footer", e.to_string()))?;

@@ -71,7 +71,7 @@ fn what_an_output_cannot_hold_is_left_out_by_name() {
         .fails(65, &["items.npy", "row 0, component", "a whole number from 0 to 255"]);
     convert("--input items.npy --out half.npy --element f16").ok();
     convert("--input half.npy --out single.fbin").ok().says(&["f32"]);
-    convert("--input items.npy --out items.csv").fails(65, &["items.csv", ".csv"]);
+    convert("--input items.npy --out items.csv").fails(2, &["items.csv", ".csv"]);
     convert("--input items.npy --out a.ibin --kind neighbors").fails(65, &["items.npy", "<f4"]);
     convert("--input a.npy --out b.npy --kind distances --limit 3").fails(2, &["--limit"]);
 }
