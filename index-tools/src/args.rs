@@ -45,9 +45,9 @@ pub(crate) struct ProgressArgs {
 /// The items of a build.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct InputArgs {
-    /// Item vectors: .npy, .npz, .fbin, .u8bin, .i8bin, .fvecs, .bvecs or .parquet, with the
-    /// vector column or array where it is not the only one. A directory or a quoted pattern
-    /// ('part-*.parquet') is read as one file, in the order of the names
+    /// Item vectors: .parquet, .arrow, .npy, .npz, .hdf5, .fbin, .u8bin, .i8bin, .fvecs, .bvecs
+    /// or .jsonl, with the vector column or array where it is not the only one. A directory or a
+    /// quoted pattern ('part-*.parquet') is read as one file, in the order of the names
     #[arg(long, value_name = "FILE[#COLUMN]")]
     pub(crate) input: InputSpec,
     /// Column of the item ids, in the input or in the file of --attributes-from

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use vicinage_datasets::{Batch, InputSpec, ReadOptions, open};
+use vicinage_datasets::{Batch, Format, InputSpec, ReadOptions, open};
 
 use crate::exit::Failure;
 
@@ -15,7 +15,7 @@ pub(crate) struct Queries {
 impl Queries {
     /// Reads all rows of a file of vectors.
     pub(crate) fn read(spec: &InputSpec) -> Result<Self, Failure> {
-        let mut reader = open(spec, &ReadOptions::without_attributes())?;
+        let mut reader = open(&test_array(spec), &ReadOptions::without_attributes())?;
         let dim = reader.shape().dim as usize;
         let mut vectors = Vec::new();
         let mut batch = Batch::default();
@@ -45,6 +45,15 @@ impl Queries {
         Err(Failure::data(format!("{spec} cannot be asked of {of}"))
             .expected(format!("vectors of {dim} components"), self.dim.to_string()))
     }
+}
+
+/// The array of queries in a file that has items and queries, where none is named.
+pub(crate) fn test_array(spec: &InputSpec) -> InputSpec {
+    let mut spec = spec.clone();
+    if spec.column.is_none() && Format::of(&spec.path) == Some(Format::Hdf5) {
+        spec.column = Some("test".to_owned());
+    }
+    spec
 }
 
 /// A vector written as numbers with commas or spaces between them, in brackets or not.

@@ -16,6 +16,7 @@ use crate::args::ProgressArgs;
 use crate::exit::Failure;
 use crate::interrupt::Interrupt;
 use crate::progress::Reporter;
+use crate::queries::test_array;
 use crate::text::{BOLD, fields, print, styled};
 use crate::truth::{Neighbors, Wanted, find_rows};
 use crate::units;
@@ -73,7 +74,8 @@ pub(super) fn run(args: &PackArgs) -> Result<(), Failure> {
     let started = Instant::now();
     let train = reader(&args.input, None)?;
     let base = train.shape();
-    let mut vectors = vec![("train", train), ("test", reader(&args.queries, Some(base.dim))?)];
+    let mut vectors =
+        vec![("train", train), ("test", reader(&test_array(&args.queries), Some(base.dim))?)];
     if let Some(learn) = &args.learn {
         vectors.push(("learn", reader(learn, Some(base.dim))?));
     }

@@ -136,6 +136,11 @@ fn a_set_is_packed_into_one_file() {
         assert_eq!(*set, far.sqrt());
     }
     assert_eq!(whole(&dir.path().join("set.hdf5")).0, components(N * DIM, 1));
+    // One file has all that measuring takes.
+    run(dir.path(), "build --input set.hdf5 --metric l2 --out index --progress none").ok();
+    run(dir.path(), "eval index --queries set.hdf5 --truth set.hdf5 --k 5 --ef 200")
+        .ok()
+        .says(&["50 queries", "recall by id"]);
     pack("--input items.npy --metric l2 --out set.hdf5").fails(2, &["set.hdf5", "--overwrite"]);
     pack("--input items.npy --metric l2 --overwrite --neighbors near.npy --distances far.npy --out set.hdf5").ok();
     assert_eq!(read_distances(&spec("set.hdf5")).unwrap(), far);

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use crate::support::run;
 
-const VERBS: [&str; 10] = [
+const VERBS: [&str; 11] = [
     "plan",
     "build",
     "inspect",
     "verify",
+    "convert",
     "truth",
     "query",
     "eval",
