@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 
 use serde::ser::{Error, SerializeMap, SerializeSeq};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
 use crate::error::Corruption;
@@ -47,7 +47,7 @@ pub(super) struct SearchRequest<'a> {
 #[schema(as = Query)]
 pub(super) struct Query<'a> {
     /// As many finite numbers as the index has dimensions.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "components")]
     pub(super) vector: Option<Vec<f32>>,
     /// The same as little-endian 32-bit floats in base64 (standard alphabet).
     #[serde(default, borrow)]
@@ -56,6 +56,14 @@ pub(super) struct Query<'a> {
     /// Search with the stored vector of this item, which is left out of the result.
     #[serde(default)]
     pub(super) item_id: Option<u64>,
+}
+
+/// Reads numbers as f64 and rounds them. serde_json's own f32 takes a number beyond f32 for bad
+/// JSON, or for infinity, by which features other crates turn on; an infinity has a pointer and a
+/// reason of its own.
+fn components<'de, D: Deserializer<'de>>(numbers: D) -> Result<Option<Vec<f32>>, D::Error> {
+    let numbers = Option::<Vec<f64>>::deserialize(numbers)?;
+    Ok(numbers.map(|numbers| numbers.into_iter().map(|number| number as f32).collect()))
 }
 
 /// Base64 text, borrowed from the request where it has no escapes (an `Option<Cow>` would copy).
