@@ -30,7 +30,9 @@ def at_recall(front: Sequence[tuple[float, float]], target: float) -> tuple[floa
     if target < front[0][0]:
         return front[0][1], "at least"
     for (r0, q0), (r1, q1) in zip(front, front[1:], strict=False):
-        if r0 <= target < r1:
+        if target == r0:
+            return q0, "between"
+        if r0 < target < r1:
             share = (target - r0) / (r1 - r0)
             return math.exp(math.log(q0) * (1 - share) + math.log(q1) * share), "between"
     return front[-1][1], "between"

@@ -1,4 +1,4 @@
-"""What the machine tells: processor, memory of a process, and how many threads libraries may use."""
+"""What the machine tells: processor, memory of a process, and threads that libraries may use."""
 
 from __future__ import annotations
 

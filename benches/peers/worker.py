@@ -1,7 +1,8 @@
 """One engine in one process: `python -m peers.worker NAME`, JSON lines in, JSON lines out.
 
 The process that searches never builds: a missing index is built by a child process
-(`python -m peers.worker NAME --build ...`), which has all cores, and whose peak of memory is its own.
+(`python -m peers.worker NAME --build ...`), with all cores and a
+memory peak of its own.
 README.md describes the protocol.
 """
 

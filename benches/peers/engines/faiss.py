@@ -67,9 +67,7 @@ class FaissIvfPqFs(Faiss):
     name, ladder = "faiss-ivfpqfs", False
 
     def builds(self, n, dim, metric, quick):
-        lists = [count for count in (512, 1024, 2048, 4096) if count * 39 <= n] or [
-            max(1, n // 39)
-        ]
+        lists = [count for count in (512, 1024, 2048, 4096) if count * 39 <= n] or [max(1, n // 39)]
         return [{"lists": count} for count in (lists[:2] if quick else lists)]
 
     def searches(self, build, n, metric):

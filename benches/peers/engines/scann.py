@@ -7,6 +7,8 @@ and SOAR spilling, which came later, is tried beside it for inner products.
 
 from __future__ import annotations
 
+import numpy as np
+
 from .base import Peer
 
 SHARES = (0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.045, 0.07, 0.1, 0.15, 0.22, 0.33)
@@ -78,4 +80,9 @@ class Scann(Peer):
     def search(self, queries, k):
         return self.index.search_batched(
             queries, k, max(k, self.params["reorder"]), self.params["leaves"]
-        )[0]
+        )
+
+    def ids(self, answers, k):
+        # Where it finds fewer than k it fills up with id 0 at distance NaN.
+        found, distances = answers
+        return super().ids(np.where(np.isfinite(distances), found.astype(np.int64), -1), k)

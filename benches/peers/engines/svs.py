@@ -28,7 +28,12 @@ class Svs(Peer):
     def builds(self, n, dim, metric, quick):
         storages = ["f32", "f16"] + (list(LVQ) if intel() else [])
         return [
-            {"degree": degree, "window": 200, "alpha": 1.2 if metric == "l2" else 0.95, "storage": s}
+            {
+                "degree": degree,
+                "window": 200,
+                "alpha": 1.2 if metric == "l2" else 0.95,
+                "storage": s,
+            }
             for s in (storages[::2] if quick else storages)
             for degree in ((32, 64) if quick else (16, 32, 64, 128))
         ]
