@@ -1,0 +1,1 @@
+"""Measures other nearest-neighbor engines and vicinage with one method. See README.md."""

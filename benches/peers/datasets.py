@@ -1,0 +1,175 @@
+"""Reads the sets that are measured: ann-benchmarks/VIBE HDF5 files and `dataset.toml` folders.
+
+Metrics are named `l2`, `ip` and `cosine`, whatever the file calls them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+METRICS = {
+    "l2": "l2",
+    "euclidean": "l2",
+    "sqeuclidean": "l2",
+    "ip": "ip",
+    "dot": "ip",
+    "cosine": "cosine",
+    "angular": "cosine",
+    "normalized": "cosine",
+}
+HDF5_NAMES = {"l2": "euclidean", "ip": "ip", "cosine": "angular"}
+BIN_TYPES = {
+    ".fbin": np.float32,
+    ".f16bin": np.float16,
+    ".u8bin": np.uint8,
+    ".i8bin": np.int8,
+    ".ibin": np.int32,
+}
+SAMPLED_ROWS = 1000
+
+
+class DatasetError(Exception):
+    """A set that cannot be read, or that lacks something."""
+
+
+@dataclass
+class Dataset:
+    """`base` and `test` are rows of float32; `neighbors` holds true ids, nearest first."""
+
+    name: str
+    metric: str
+    base: np.ndarray
+    test: np.ndarray
+    neighbors: np.ndarray
+
+    def fingerprint(self) -> str:
+        """Tells sets of one name apart: shapes, metric and a sample of the rows."""
+        digest = hashlib.sha256(f"{self.base.shape} {self.test.shape} {self.metric}".encode())
+        step = max(1, len(self.base) // SAMPLED_ROWS)
+        digest.update(np.ascontiguousarray(self.base[::step]).tobytes())
+        digest.update(np.ascontiguousarray(self.test[:SAMPLED_ROWS]).tobytes())
+        return digest.hexdigest()[:16]
+
+    def prepared(self) -> tuple[np.ndarray, np.ndarray]:
+        """Base and test as the engines get them: unit length where the metric is cosine."""
+        if self.metric == "cosine":
+            return unit_rows(self.base), unit_rows(self.test)
+        return self.base, self.test
+
+
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Rows divided by their length; a row of zeros stays."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.ascontiguousarray(rows / np.where(lengths == 0, 1, lengths), np.float32)
+
+
+def metric_of(name: str | bytes) -> str:
+    text = name.decode() if isinstance(name, bytes) else str(name)
+    if text.lower() not in METRICS:
+        raise DatasetError(f"unknown metric {text!r}, known are {sorted(METRICS)}")
+    return METRICS[text.lower()]
+
+
+def read(path: str | Path) -> Dataset:
+    """Reads an HDF5 file, a `dataset.toml`, or the folder that holds one."""
+    path = Path(path)
+    if path.is_dir():
+        path = path / "dataset.toml"
+    if not path.is_file():
+        raise DatasetError(f"{path}: no such file")
+    dataset = read_toml(path) if path.suffix == ".toml" else read_hdf5(path)
+    check(dataset, path)
+    return dataset
+
+
+def check(dataset: Dataset, path: Path) -> None:
+    n, dim = dataset.base.shape
+    if dataset.test.shape[1] != dim:
+        raise DatasetError(f"{path}: test rows have {dataset.test.shape[1]} numbers, base {dim}")
+    if len(dataset.neighbors) != len(dataset.test):
+        raise DatasetError(
+            f"{path}: {len(dataset.neighbors)} rows of neighbors, {len(dataset.test)} queries"
+        )
+    if dataset.neighbors.size and not 0 <= dataset.neighbors.min() <= dataset.neighbors.max() < n:
+        raise DatasetError(f"{path}: a true neighbor is not among the {n} base rows")
+
+
+def read_hdf5(path: Path) -> Dataset:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        for key in ("train", "test", "neighbors"):
+            if key not in file:
+                raise DatasetError(f"{path}: no {key!r} in it")
+        return Dataset(
+            name=path.stem,
+            metric=metric_of(file.attrs["distance"]),
+            base=np.ascontiguousarray(file["train"][:], np.float32),
+            test=np.ascontiguousarray(file["test"][:], np.float32),
+            neighbors=file["neighbors"][:].astype(np.int64),
+        )
+
+
+def read_toml(path: Path) -> Dataset:
+    """Keys `base`, `test`, `neighbors` (files beside it) and `metric`, at the top or in a table."""
+    keys: dict = {}
+    table = tomllib.loads(path.read_text())
+    for part in [value for value in table.values() if isinstance(value, dict)] + [table]:
+        keys.update({key: value for key, value in part.items() if not isinstance(value, dict)})
+    for key in ("base", "test", "neighbors", "metric"):
+        if key not in keys:
+            raise DatasetError(f"{path}: no key {key!r}")
+    rows = {key: read_rows(path.parent / keys[key]) for key in ("base", "test", "neighbors")}
+    return Dataset(
+        name=str(keys.get("name", path.absolute().parent.name)),
+        metric=metric_of(keys["metric"]),
+        base=np.ascontiguousarray(rows["base"], np.float32),
+        test=np.ascontiguousarray(rows["test"], np.float32),
+        neighbors=rows["neighbors"].astype(np.int64),
+    )
+
+
+def read_rows(path: str | Path) -> np.ndarray:
+    """Rows of a `.npy` or of a big-ann file: u32 count, u32 width, then the rows."""
+    path = Path(path)
+    if path.suffix == ".npy":
+        return np.load(path, mmap_mode="r")
+    if path.suffix not in BIN_TYPES:
+        raise DatasetError(f"{path}: neither .npy nor one of {sorted(BIN_TYPES)}")
+    dtype = np.dtype(BIN_TYPES[path.suffix])
+    count, width = (int(x) for x in np.fromfile(path, np.uint32, 2))
+    expected = 8 + count * width * dtype.itemsize
+    if path.stat().st_size != expected:
+        raise DatasetError(f"{path}: {path.stat().st_size} bytes, its header says {expected}")
+    return np.memmap(path, dtype, "r", 8, (count, width))
+
+
+def wrap(base: Path, test: Path, metric: str, out: Path, neighbors: Path | None, k: int) -> None:
+    """Writes an ann-benchmarks HDF5 file; neighbors are computed where none are given."""
+    import h5py
+
+    from .recall import exact, true_distances
+
+    metric = metric_of(metric)
+    rows = np.ascontiguousarray(read_rows(base), np.float32)
+    queries = np.ascontiguousarray(read_rows(test), np.float32)
+    if neighbors is None:
+        ids, distances = exact(rows, queries, metric, k)
+    else:
+        ids = np.asarray(read_rows(neighbors), np.int64)
+        distances = true_distances(rows, queries, ids, metric)
+    with h5py.File(out, "w") as file:
+        file.attrs.update(
+            distance=HDF5_NAMES[metric],
+            dimension=rows.shape[1],
+            type="dense",
+            point_type="float",
+        )
+        file["train"], file["test"] = rows, queries
+        file["neighbors"] = ids.astype(np.int32)
+        file["distances"] = distances.astype(np.float32)

@@ -1,0 +1,30 @@
+"""One file per engine. Libraries are imported only by the worker process that measures them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from .base import Peer
+
+PEERS = {
+    "bruteforce": ("bruteforce", "BruteForce"),
+    "hnswlib": ("hnswlib", "Hnswlib"),
+    "faiss-hnsw": ("faiss", "FaissHnsw"),
+    "faiss-hnsw-sq8": ("faiss", "FaissHnswSq8"),
+    "faiss-ivfpqfs": ("faiss", "FaissIvfPqFs"),
+    "scann": ("scann", "Scann"),
+    "usearch": ("usearch", "Usearch"),
+    "voyager": ("voyager", "Voyager"),
+    "ngt": ("ngt", "Ngt"),
+    "svs": ("svs", "Svs"),
+    "glass": ("glass", "Glass"),
+    "symphonyqg": ("symphonyqg", "SymphonyQg"),
+}
+
+
+def peer(name: str) -> Peer:
+    """The engine of that name; its library is not imported yet."""
+    if name not in PEERS:
+        raise KeyError(f"no peer {name!r}, known are {', '.join(PEERS)}")
+    module, cls = PEERS[name]
+    return getattr(import_module(f".{module}", __package__), cls)()

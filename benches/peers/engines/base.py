@@ -1,0 +1,92 @@
+"""What an engine has to offer to be measured."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+HNSW_M = (4, 8, 12, 16, 24, 36, 48, 64, 96)
+"""Degrees that ann-benchmarks publishes for every HNSW, each with ef_construction 500."""
+EF = (10, 16, 20, 28, 40, 60, 80, 120, 160, 200, 300, 400, 600, 800)
+"""ann-benchmarks' 10 ... 800, with steps between them so that readings lean on near neighbors."""
+
+
+class Peer:
+    """An engine: its parameters, and how to build, keep and search an index.
+
+    Vectors come as float32 rows, at unit length where the metric is cosine, so that an engine may
+    take inner products there. `build` and `load` run in different processes.
+    """
+
+    name: str
+    package: str
+    """Its distribution, for the version."""
+    metrics: tuple[str, ...] = ("l2", "ip", "cosine")
+    python_loop = False
+    """True: there is no batch call, the worker loops over `search_one` in Python."""
+    needs_base = False
+    """True: `load` gets the base rows because the index files lack them."""
+    ladder = True
+    """True: `searches` are in order of rising recall, so a sweep may stop once it found all."""
+
+    def version(self) -> str:
+        return version(self.package)
+
+    def builds(self, n: int, dim: int, metric: str, quick: bool) -> list[dict]:
+        """The grid of builds; `quick` is two or three of them, to try things out."""
+        raise NotImplementedError
+
+    def searches(self, build: dict, n: int, metric: str) -> list[dict]:
+        """The search parameters to sweep over one build."""
+        return [{"ef": ef} for ef in EF]
+
+    def build(self, base: np.ndarray, metric: str, threads: int, params: dict) -> None:
+        """Builds the index, with that many threads."""
+        raise NotImplementedError
+
+    def save(self, folder: Path) -> None:
+        raise NotImplementedError
+
+    def load(
+        self, folder: Path, n: int, dim: int, metric: str, params: dict, base: np.ndarray | None
+    ) -> None:
+        """Opens what `save` wrote, to search with one thread."""
+        raise NotImplementedError
+
+    def queries(self, queries: np.ndarray) -> np.ndarray:
+        """The queries in the form that the engine takes, after `load`; not timed."""
+        return queries
+
+    def set(self, params: dict) -> None:
+        """Applies search parameters; called before each measurement, outside of its time."""
+
+    def search(self, queries: np.ndarray, k: int):
+        """Ids of all queries in one call: what the timer sees. `ids` makes them comparable."""
+        raise NotImplementedError
+
+    def search_one(self, query: np.ndarray, k: int):
+        """Ids of one query; only where `python_loop`."""
+        raise NotImplementedError
+
+    def ids(self, answers, k: int) -> np.ndarray:
+        """Answers of `search`, or a list of those of `search_one`, as int64 [queries, k], -1
+        padded."""
+        if isinstance(answers, np.ndarray):
+            return padded(answers.astype(np.int64), k)
+        return np.concatenate([padded(np.asarray(a, np.int64).reshape(1, -1), k) for a in answers])
+
+    def index_bytes(self, folder: Path, base: np.ndarray) -> int:
+        """What search needs, vectors included: the saved files, unless it needs the base too."""
+        files = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+        return files + (base.nbytes if self.needs_base else 0)
+
+
+def padded(ids: np.ndarray, k: int) -> np.ndarray:
+    missing = k - ids.shape[1]
+    return np.pad(ids, ((0, 0), (0, missing)), constant_values=-1) if missing > 0 else ids[:, :k]
+
+
+def hnsw_grid(quick: bool, **more) -> list[dict]:
+    return [{"M": m, "ef_construction": 500, **more} for m in ((16, 36) if quick else HNSW_M)]
