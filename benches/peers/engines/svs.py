@@ -1,7 +1,7 @@
 """Intel's Scalable Vector Search: Vamana on float32 and float16, LVQ where the CPU is Intel's.
 
-The library refuses its quantizers on other vendors' CPUs. Not in ann-benchmarks: the degrees and
-the window are those of its own published benchmarks.
+The library refuses its quantizers on other vendors' CPUs. Not in ann-benchmarks: the grid of
+degrees and windows is ours.
 """
 
 from __future__ import annotations
