@@ -26,6 +26,9 @@ const GROWTH: u64 = 32 << 20;
 const HEADER_BYTES: u64 = 256;
 const MOST_HEADER_BYTES: u64 = 1 << 20;
 
+/// Entries of lists that a page may have whatever its size.
+const MOST_ENTRIES: usize = 1 << 20;
+
 /// All row groups of a file.
 pub(super) struct CheckedRowGroups {
     pub(super) file: Arc<File>,
@@ -178,6 +181,12 @@ impl CheckedPages {
             return if is_text { check_texts(buf, *num_values as usize) } else { Ok(()) };
         }
         let page = self.split(page)?;
+        // A list takes all of its entries into memory at once, and a run of them takes no bytes.
+        if self.column.max_rep_level() > 0
+            && page.level_count > MOST_ENTRIES.max(8 * page.values.len())
+        {
+            return Err("a page with more entries of lists than its bytes can be");
+        }
         let is_flat = self.column.max_rep_level() == 0 && self.column.max_def_level() == 1;
         if let Some(levels) = page.levels.filter(|_| is_flat) {
             check_levels(levels, page.level_count)?;
