@@ -5,11 +5,12 @@ mod common;
 
 use std::fs;
 
-use common::{DIM, ELEMENTS, ROWS, Value, Whole, fixture, read, read_table, read_with, vectors};
+use common::{
+    DIM, ELEMENTS, ROWS, Value, Whole, fixture, padded, read, read_table, read_with, vectors,
+};
 use vicinage_datasets::{
-    AttributeColumns, Batch, Element, IdMatrix, InputSpec, Matrix, ReadOptions, Shape,
-    WriteOptions, create, open, open_table, read_distances, read_ids, read_relevance,
-    write_distances, write_ids,
+    AttributeColumns, Batch, Element, InputSpec, ReadOptions, Shape, WriteOptions, create, open,
+    open_table, read_distances, read_ids, read_relevance, write_distances, write_ids,
 };
 
 fn shape(element: Element) -> Shape {
@@ -146,14 +147,6 @@ fn times_texts_and_lists_read_as_written_by_arrow() {
     ];
     let expected = expected.map(|(name, values)| (name.to_owned(), values));
     assert_eq!(columns[8..], expected);
-}
-
-fn padded() -> IdMatrix {
-    let mut ids = Matrix::new(3);
-    for row in [&[0, 1, 2][..], &[10, 11, 12], &[20], &[30, 31, 32]] {
-        ids.push(row);
-    }
-    ids
 }
 
 #[test]

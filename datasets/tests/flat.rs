@@ -6,30 +6,20 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use common::{DIM, ROWS, Value, Whole, assert_says, fixture, read, read_table, read_with, vectors};
-use tempfile::TempDir;
+use common::{
+    DIM, ROWS, Value, Whole, assert_says, file, fixture, padded, read_table, read_with, refused,
+    vectors,
+};
 use vicinage_datasets::{
-    AttributeColumns, Batch, Element, IdMatrix, InputSpec, Matrix, ReadOptions, Shape,
-    SparseMatrix, WriteOptions, create, read_distances, read_ids, read_sparse, write_distances,
+    AttributeColumns, Batch, Element, InputSpec, Matrix, ReadOptions, Shape, SparseMatrix,
+    WriteOptions, create, read_distances, read_ids, read_sparse, write_distances,
     write_ground_truth, write_ids, write_sparse,
 };
 
 fn shape(element: Element) -> Shape {
     Shape { rows: ROWS as u64, dim: DIM as u32, element }
-}
-
-fn file(name: &str, bytes: &[u8]) -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join(name);
-    fs::write(&path, bytes).unwrap();
-    (folder, path)
-}
-
-fn refused(name: &str, bytes: &[u8], parts: &[&str]) {
-    let (_folder, path) = file(name, bytes);
-    assert_says(read(&path), &path, parts);
 }
 
 /// An array of an archive among the fixtures.
@@ -44,14 +34,6 @@ fn read_array(file: &str, name: &str) -> Whole {
 /// Little-endian numbers, end to end.
 fn le<T: bytemuck::NoUninit>(values: &[T]) -> &[u8] {
     bytemuck::cast_slice(values)
-}
-
-fn padded() -> IdMatrix {
-    let mut ids = Matrix::new(3);
-    for row in [&[0, 1, 2][..], &[10, 11, 12], &[20], &[30, 31, 32]] {
-        ids.push(row);
-    }
-    ids
 }
 
 #[test]

@@ -9,13 +9,15 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{DIM, ELEMENTS, ROWS, Whole, append, assert_says, fixture, read, read_with, vectors};
+use common::{
+    DIM, ELEMENTS, ROWS, Whole, append, assert_says, fixture, padded, read, read_with, vectors,
+};
 use half::f16;
 use proptest::prelude::*;
 use vicinage_datasets::{
-    AnnAttributes, AnnPart, AnnValues, AnnWriter, Batch, Element, IdMatrix, InputSpec, Matrix,
-    ReadError, ReadOptions, Shape, VectorData, WriteOptions, create, describe_hdf5, open,
-    read_distances, read_ids,
+    AnnAttributes, AnnPart, AnnValues, AnnWriter, Batch, Element, InputSpec, Matrix, ReadError,
+    ReadOptions, Shape, VectorData, WriteOptions, create, describe_hdf5, open, read_distances,
+    read_ids,
 };
 
 fn whole(element: Element) -> Whole {
@@ -65,14 +67,6 @@ fn every_batch_size_gives_the_same_rows() {
             assert_eq!(read, whole(Element::F32), "{name}, {batch_bytes} bytes");
         }
     }
-}
-
-fn padded() -> IdMatrix {
-    let mut ids = Matrix::new(3);
-    for row in [&[0, 1, 2][..], &[10, 11, 12], &[20], &[30, 31, 32]] {
-        ids.push(row);
-    }
-    ids
 }
 
 #[test]

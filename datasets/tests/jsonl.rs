@@ -6,22 +6,13 @@ mod common;
 
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
 
-use common::{Value, Whole, assert_says, read, read_table, read_with};
-use tempfile::TempDir;
+use common::{Value, Whole, assert_says, file, read, read_table, read_with};
 use vicinage_datasets::{
     AttributeBatch, AttributeColumns, AttributeField, AttributeValues, Batch, Element,
     I64ListColumn, InputSpec, ReadOptions, Shape, TextListColumn, VectorData, WriteOptions, create,
     open,
 };
-
-fn file(name: &str, text: &str) -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join(name);
-    fs::write(&path, text).unwrap();
-    (folder, path)
-}
 
 fn column<'a>(whole: &'a Whole, name: &str) -> &'a [Value] {
     &whole.attributes.iter().find(|(there, _)| there == name).unwrap().1
@@ -100,7 +91,7 @@ fn what_is_malformed_is_refused_with_its_row() {
         (r#"{"vector": [1, 1e999]}"#, &["row 1", "number out of range"]),
         (r#"{"vector": [1, 2], "item_id": -1}"#, &["`item_id`", "row 0", "null"]),
     ] {
-        let (_folder, path) = file("a.jsonl", &format!("{first}\n{second}\n"));
+        let (_folder, path) = file("a.jsonl", format!("{first}\n{second}\n"));
         assert_says(read(&path), &path, says);
     }
     let (_folder, path) =
@@ -108,7 +99,7 @@ fn what_is_malformed_is_refused_with_its_row() {
     assert_says(read(&path), &path, &["`id`", "row 1", "-1"]);
     let (_folder, path) = file("a.jsonl", "\n \n");
     assert_says(read(&path), &path, &["vector column"]);
-    let (_folder, path) = file("a.jsonl", &format!("{{\"a\": \"{}\"}}", "x".repeat(9 << 20)));
+    let (_folder, path) = file("a.jsonl", format!("{{\"a\": \"{}\"}}", "x".repeat(9 << 20)));
     assert_says(read(&path), &path, &["row 0", "a line of at most 8388608 bytes"]);
 }
 

@@ -6,27 +6,13 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use common::{assert_says, fixture, read, read_table, read_with};
-use tempfile::TempDir;
+use common::{assert_says, file, fixture, read, read_table, read_with, refused};
 use vicinage_datasets::{
     AttributeColumns, Batch, Element, InputSpec, MAX_DIM, Matrix, ReadOptions, Shape, VectorData,
     WriteOptions, create, find_duplicate_id, read_distances, read_ids, read_relevance, write_ids,
 };
-
-/// A file of `bytes` in a folder of its own.
-fn file(name: &str, bytes: &[u8]) -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join(name);
-    fs::write(&path, bytes).unwrap();
-    (folder, path)
-}
-
-fn refused(name: &str, bytes: &[u8], parts: &[&str]) {
-    let (_folder, path) = file(name, bytes);
-    assert_says(read(&path), &path, parts);
-}
 
 /// An npy file of version 1 with this header text.
 fn npy(header: &str, values: &[u8]) -> Vec<u8> {
@@ -114,7 +100,7 @@ fn npy_files_that_numpy_writes_and_we_refuse() {
 fn npy_headers_that_are_broken() {
     let ok = "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2), }";
     let zeros = [0; 8];
-    let (_folder, path) = file("a.npy", &npy(ok, &zeros));
+    let (_folder, path) = file("a.npy", npy(ok, &zeros));
     assert_eq!(read(&path).unwrap().vectors, VectorData::F32(vec![0.0; 2]));
 
     let says = |from: &str, to: &str, parts: &[&str]| {
@@ -178,7 +164,7 @@ fn bin_files_that_are_broken() {
     let at = "row 1, component 0: expected a finite number, found";
     refused("a.fbin", &fbin(2, 2, &[1.0, 2.0, f32::NAN, 4.0]), &[at, "NaN"]);
     refused("a.fbin", &fbin(2, 2, &[1.0, 2.0, f32::INFINITY, 4.0]), &[at, "inf"]);
-    let (_folder, path) = file("a.fbin", &fbin(0, 4, &[]));
+    let (_folder, path) = file("a.fbin", fbin(0, 4, &[]));
     assert_eq!(read(&path).unwrap().shape, Shape { rows: 0, dim: 4, element: Element::F32 });
 }
 
@@ -341,10 +327,10 @@ fn neighbours_and_relevance_that_are_broken() {
         &path,
         &["expected distances of f32", "of <i4"],
     );
-    let (_folder, path) = file("a.fbin", &fbin(1, 3, &[f32::INFINITY, 1.0, 2.0]));
+    let (_folder, path) = file("a.fbin", fbin(1, 3, &[f32::INFINITY, 1.0, 2.0]));
     let says = "row 0, component 1: expected a finite distance, or inf behind the last one";
     assert_says(read_distances(&path.clone().into()), &path, &[says, "found 1"]);
-    let (_folder, path) = file("a.fbin", &fbin(1, 2, &[0.0, f32::NAN]));
+    let (_folder, path) = file("a.fbin", fbin(1, 2, &[0.0, f32::NAN]));
     assert_says(read_distances(&path.clone().into()), &path, &["row 0, component 1", "found NaN"]);
 
     let relevance = |name: &str, queries, says: &str| {

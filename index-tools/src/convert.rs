@@ -120,11 +120,9 @@ fn vectors(args: &ConvertArgs, report: &Reporter) -> Result<Written, Failure> {
     let shape = Shape { rows, element, ..reader.shape() };
     report.start("convert", Some(rows), "rows");
     let mut batch = Batch::default();
-    // The first batch tells whether there are ids.
-    let mut more = reader.next_batch(&mut batch)?;
-    let mut writer = writer(args, shape, &*reader, &batch)?;
+    let mut writer = writer(args, shape, &*reader)?;
     let mut left = rows;
-    while more && left > 0 {
+    while left > 0 && reader.next_batch(&mut batch)? {
         report.interrupt().check()?;
         batch.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         batch.convert(element).map_err(|error| Failure::of(&narrow(reader.path(), &error)))?;
@@ -134,7 +132,6 @@ fn vectors(args: &ConvertArgs, report: &Reporter) -> Result<Written, Failure> {
         writer.write(&batch)?;
         left -= batch.rows as u64;
         report.advance(batch.rows as u64);
-        more = left > 0 && reader.next_batch(&mut batch)?;
     }
     writer.finish()?;
     report.finish();
@@ -165,9 +162,8 @@ fn writer(
     args: &ConvertArgs,
     shape: Shape,
     reader: &dyn VectorReader,
-    first: &Batch,
 ) -> Result<Box<dyn VectorWriter>, Failure> {
-    let (ids, attributes) = (first.ids.is_some() && !args.no_ids, reader.attributes());
+    let (ids, attributes) = (reader.has_ids() && !args.no_ids, reader.attributes());
     let holds_columns = Format::of(&args.out.path).is_none_or(Format::has_columns);
     if !holds_columns && (ids || !attributes.is_empty()) {
         let (lost, flags) = match (ids, attributes.len()) {

@@ -17,7 +17,7 @@ const MAX_LINE: usize = 8 << 20;
 const MAX_WINDOW_LOG: u32 = 25;
 const BUFFER_BYTES: usize = 1 << 18;
 
-/// Lines that are not blank, each with its number among them, from 0.
+/// Lines that are not blank; a row is the number of one among them, from 0.
 pub(super) struct Lines {
     input: Input,
     text: Box<dyn BufRead + Send>,
@@ -25,7 +25,8 @@ pub(super) struct Lines {
     /// Where the line begins in the text, decompressed.
     start: u64,
     next_start: u64,
-    next_row: u64,
+    /// The line that is being read, or was read last.
+    row: u64,
 }
 
 impl Lines {
@@ -33,15 +34,17 @@ impl Lines {
         let input = Input::open(path)?;
         let file = input.file.try_clone().map_err(ReadError::io("open", path))?;
         let text = decode(path, file)?;
-        Ok(Self { input, text, line: Vec::new(), start: 0, next_start: 0, next_row: 0 })
+        Ok(Self { input, text, line: Vec::new(), start: 0, next_start: 0, row: 0 })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.input.path
     }
 
-    /// The next line and its row; `None` at the end.
-    pub(super) fn next(&mut self) -> Result<Option<(u64, &[u8])>, ReadError> {
+    /// The next line; `None` at the end.
+    pub(super) fn next(&mut self) -> Result<Option<&[u8]>, ReadError> {
+        // At the start there is no line yet, and so none to count.
+        self.row += u64::from(!self.line.is_empty());
         loop {
             self.line.clear();
             self.start = self.next_start;
@@ -50,8 +53,7 @@ impl Lines {
             }
             self.next_start += self.line.len() as u64;
             if !self.line.trim_ascii().is_empty() {
-                self.next_row += 1;
-                return Ok(Some((self.next_row - 1, &self.line)));
+                return Ok(Some(&self.line));
             }
         }
     }
@@ -68,7 +70,8 @@ impl Lines {
                         return Err(ReadError::io("read", &self.input.path)(error));
                     }
                     let expected = "compressed text";
-                    return Err(self.malformed(expected, format!("`{error}` while decompressing")));
+                    let found = format!("`{error}` while decompressing");
+                    return Err(self.malformed(0, expected, found));
                 }
             };
             let end = bytes.iter().position(|&byte| byte == b'\n').map(|at| at + 1);
@@ -78,7 +81,7 @@ impl Lines {
             }
             if self.line.len() + taken > MAX_LINE {
                 let expected = format!("a line of at most {MAX_LINE} bytes");
-                return Err(self.malformed(expected, "a longer one"));
+                return Err(self.malformed(0, expected, "a longer one"));
             }
             self.line.extend_from_slice(&bytes[..taken]);
             self.text.consume(taken);
@@ -88,22 +91,15 @@ impl Lines {
         }
     }
 
-    /// An error in the line that is being read.
-    fn malformed(&self, expected: impl Into<String>, found: impl Into<String>) -> ReadError {
-        let at = Position { row: Some(self.next_row), ..Position::byte(self.start) };
-        let found = format!("{}{}", found.into(), self.input.looks_like);
-        ReadError::malformed(&self.input.path, at, expected, found)
-    }
-
-    /// An error `column` bytes into the line that was read last.
-    pub(super) fn malformed_at(
+    /// An error `column` bytes into the line that is being read, or was read last.
+    pub(super) fn malformed(
         &self,
         column: usize,
         expected: impl Into<String>,
         found: impl Into<String>,
     ) -> ReadError {
         let byte = self.start + column as u64;
-        let at = Position { row: Some(self.next_row.saturating_sub(1)), ..Position::byte(byte) };
+        let at = Position { row: Some(self.row), ..Position::byte(byte) };
         let found = format!("{}{}", found.into(), self.input.looks_like);
         ReadError::malformed(&self.input.path, at, expected, found)
     }

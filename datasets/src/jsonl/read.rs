@@ -94,7 +94,7 @@ impl Reader {
             self.fields.iter().map(|field| Column::of(field.data_type())).collect();
         let mut rows = 0;
         while rows < self.rows_per_batch {
-            let Some((_, line)) = self.lines.next()? else { break };
+            let Some(line) = self.lines.next()? else { break };
             let row: Row = parse(line).map_err(|error| unreadable(&self.lines, &error))?;
             for (at, column) in columns.iter_mut().enumerate() {
                 let name = self.fields[at].name();

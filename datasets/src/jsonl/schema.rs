@@ -117,16 +117,16 @@ impl Schema {
     /// Reads all lines.
     pub(super) fn of(lines: &mut Lines) -> Result<Self, ReadError> {
         let mut schema = Self { columns: Vec::new(), rows: 0 };
-        while let Some((row, line)) = lines.next()? {
+        while let Some(line) = lines.next()? {
             match parse(line) {
                 Ok(fields) => {
                     if let Err((expected, found)) = schema.add(&fields) {
-                        return Err(lines.malformed_at(0, expected, found));
+                        return Err(lines.malformed(0, expected, found));
                     }
                 }
                 Err(error) => return Err(unreadable(lines, &error)),
             }
-            schema.rows = row + 1;
+            schema.rows += 1;
         }
         Ok(schema)
     }
@@ -189,5 +189,5 @@ pub(super) fn unreadable(lines: &Lines, error: &serde_json::Error) -> ReadError 
     let text = error.to_string();
     // The line is one of many, so its number within itself says nothing.
     let found = format!("an error: {}", text.split(" at line ").next().unwrap_or(&text));
-    lines.malformed_at(error.column().saturating_sub(1), "a JSON object with a row", found)
+    lines.malformed(error.column().saturating_sub(1), "a JSON object with a row", found)
 }

@@ -1,16 +1,19 @@
 //! What the tests share: the fixtures and their formulas, and reading a file whole.
 #![allow(
+    clippy::unwrap_used,
     dead_code,
     unreachable_pub,
-    reason = "each test file is a program of its own and uses a part"
+    reason = "each test file is a program of its own, uses a part and fails by panicking"
 )]
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use half::f16;
+use tempfile::TempDir;
 use vicinage_datasets::{
-    AttributeBatch, AttributeValues, Batch, Element, InputSpec, ReadError, ReadOptions, Shape,
-    TableBatch, VectorData, VectorReader, open, open_table,
+    AttributeBatch, AttributeValues, Batch, Element, IdMatrix, InputSpec, Matrix, ReadError,
+    ReadOptions, Shape, TableBatch, VectorData, VectorReader, open, open_table,
 };
 
 /// Rows and dim of the fixtures of vectors.
@@ -19,6 +22,29 @@ pub const DIM: usize = 5;
 
 pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// A file of `bytes` in a folder of its own.
+pub fn file(name: &str, bytes: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    fs::write(&path, bytes).unwrap();
+    (folder, path)
+}
+
+/// Asserts that a file of these bytes is refused, and that the error says all of `parts`.
+pub fn refused(name: &str, bytes: &[u8], parts: &[&str]) {
+    let (_folder, path) = file(name, bytes);
+    assert_says(read(&path), &path, parts);
+}
+
+/// The neighbours of the fixtures, whose third row is padded.
+pub fn padded() -> IdMatrix {
+    let mut ids = Matrix::new(3);
+    for row in [&[0, 1, 2][..], &[10, 11, 12], &[20], &[30, 31, 32]] {
+        ids.push(row);
+    }
+    ids
 }
 
 /// The vectors of the fixtures, as `make.py` has them.
