@@ -37,7 +37,7 @@ pub(crate) struct EvalArgs {
     /// Query vectors
     #[arg(long, value_name = "FILE[#COLUMN]")]
     queries: InputSpec,
-    /// True neighbors of each query, by item id: .npy, .npz, .ibin, .ivecs or .bin
+    /// True neighbors of each query, by item id: .npy, .npz, .ibin, .ivecs, .bin or .hdf5
     #[arg(long, value_name = "FILE[#ARRAY]")]
     truth: Option<InputSpec>,
     /// Graded relevance: Parquet with query, item_ids, grades, or query, item_id, grade

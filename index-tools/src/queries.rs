@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use vicinage_datasets::{Batch, Format, InputSpec, ReadOptions, open};
+use vicinage_datasets::{Batch, Format, InputSpec, ReadOptions, VectorReader, open};
 
 use crate::exit::Failure;
 
@@ -15,7 +15,7 @@ pub(crate) struct Queries {
 impl Queries {
     /// Reads all rows of a file of vectors.
     pub(crate) fn read(spec: &InputSpec) -> Result<Self, Failure> {
-        let mut reader = open(&test_array(spec), &ReadOptions::without_attributes())?;
+        let mut reader = open(&or_array(spec, "test"), &ReadOptions::without_attributes())?;
         let dim = reader.shape().dim as usize;
         let mut vectors = Vec::new();
         let mut batch = Batch::default();
@@ -39,19 +39,36 @@ impl Queries {
 
     /// Checks that the queries can be asked of vectors of `dim` components.
     pub(crate) fn check_dim(&self, spec: &InputSpec, dim: usize, of: &str) -> Result<(), Failure> {
-        if self.dim == dim {
-            return Ok(());
-        }
-        Err(Failure::data(format!("{spec} cannot be asked of {of}"))
-            .expected(format!("vectors of {dim} components"), self.dim.to_string()))
+        check_dim(spec, self.dim, dim, of)
     }
 }
 
-/// The array of queries in a file that has items and queries, where none is named.
-pub(crate) fn test_array(spec: &InputSpec) -> InputSpec {
+fn check_dim(spec: &InputSpec, found: usize, dim: usize, of: &str) -> Result<(), Failure> {
+    if found == dim {
+        return Ok(());
+    }
+    Err(Failure::data(format!("{spec} cannot be asked of {of}"))
+        .expected(format!("vectors of {dim} components"), found.to_string()))
+}
+
+/// Opens queries to be read batch by batch, and checks that they can be asked of the vectors of
+/// `items`. In a file that has items and queries they are `array`, where none is named.
+pub(crate) fn open_queries(
+    spec: &InputSpec,
+    array: &str,
+    items: &dyn VectorReader,
+    of: &InputSpec,
+) -> Result<Box<dyn VectorReader>, Failure> {
+    let reader = open(&or_array(spec, array), &ReadOptions::without_attributes())?;
+    check_dim(spec, reader.shape().dim as usize, items.shape().dim as usize, &of.to_string())?;
+    Ok(reader)
+}
+
+/// An input, or `array` of it where it is a file of several arrays and none is named.
+fn or_array(spec: &InputSpec, array: &str) -> InputSpec {
     let mut spec = spec.clone();
     if spec.column.is_none() && Format::of(&spec.path) == Some(Format::Hdf5) {
-        spec.column = Some("test".to_owned());
+        spec.column = Some(array.to_owned());
     }
     spec
 }

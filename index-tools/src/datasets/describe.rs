@@ -14,6 +14,7 @@ use crate::args::{FormatArgs, ProgressArgs};
 use crate::exit::Failure;
 use crate::interrupt::Interrupt;
 use crate::progress::Reporter;
+use crate::queries::open_queries;
 use crate::text::{BOLD, Table, bar, fields, heading, print, print_json, styled};
 use crate::truth::thread_pool;
 use crate::units;
@@ -52,17 +53,9 @@ pub(crate) struct DescribeArgs {
 
 pub(crate) fn run(args: &DescribeArgs) -> Result<(), Failure> {
     let report = Reporter::new(args.progress.progress, Interrupt::install()?);
-    let options = ReadOptions::without_attributes();
-    let mut reader = open(&args.file, &options)?;
-    let queries = match &args.queries {
-        Some(spec) => Some(open(spec, &options)?),
-        None => None,
-    };
-    let (dim, other) = (reader.shape().dim, queries.as_ref().map(|q| q.shape().dim));
-    if let (Some(spec), Some(other)) = (&args.queries, other.filter(|&other| other != dim)) {
-        return Err(Failure::data(format!("{spec} cannot be asked of {}", args.file))
-            .expected(format!("vectors of {dim} components"), other.to_string()));
-    }
+    let mut reader = open(&args.file, &ReadOptions::without_attributes())?;
+    let asked = |spec: &InputSpec| open_queries(spec, "test", &*reader, &args.file);
+    let queries = args.queries.as_ref().map(asked).transpose()?;
     report.start_step("describe", reader.shape().rows, "rows");
     let advance = |rows| {
         report.advance(rows);

@@ -8,7 +8,7 @@ use vicinage::progress::Progress;
 use vicinage::types::Metric;
 use vicinage_datasets::{
     AnnAttributes, AnnPart, AnnValues, AnnWriter, Batch, DistanceMatrix, IdMatrix, InputSpec,
-    ReadOptions, VectorReader, open, read_distances, read_ids,
+    ReadOptions, open, read_distances, read_ids,
 };
 
 use super::generate::check_free;
@@ -16,7 +16,7 @@ use crate::args::ProgressArgs;
 use crate::exit::Failure;
 use crate::interrupt::Interrupt;
 use crate::progress::Reporter;
-use crate::queries::test_array;
+use crate::queries::open_queries;
 use crate::text::{BOLD, fields, print, styled};
 use crate::truth::{Neighbors, Wanted, find_rows};
 use crate::units;
@@ -72,15 +72,15 @@ pub(super) fn run(args: &PackArgs) -> Result<(), Failure> {
     check_free(&args.out, args.overwrite)?;
     let report = Reporter::new(args.progress.progress, Interrupt::install()?);
     let started = Instant::now();
-    let train = reader(&args.input, None)?;
+    let train = open(&args.input, &ReadOptions::without_attributes())?;
     let base = train.shape();
-    let mut vectors =
-        vec![("train", train), ("test", reader(&test_array(&args.queries), Some(base.dim))?)];
-    if let Some(learn) = &args.learn {
-        vectors.push(("learn", reader(learn, Some(base.dim))?));
-    }
+    let asked = |spec: &InputSpec, array| open_queries(spec, array, &*train, &args.input);
+    let test = asked(&args.queries, "test")?;
+    let learn = args.learn.as_ref().map(|spec| asked(spec, "learn")).transpose()?;
+    let queries = test.shape().rows;
+    let mut vectors = vec![("train", train), ("test", test)];
+    vectors.extend(learn.map(|learn| ("learn", learn)));
     let neighbors = neighbors(args, &report)?;
-    let queries = vectors[1].1.shape().rows;
     check_truth(args, &neighbors, queries, base.rows)?;
 
     let ids = AnnValues::Ids { rows: queries, k: neighbors.ids.k() as u32, below: base.rows };
@@ -125,17 +125,6 @@ pub(super) fn run(args: &PackArgs) -> Result<(), Failure> {
         ],
     );
     print(&text)
-}
-
-/// Opens vectors, which have the dim of the items.
-fn reader(spec: &InputSpec, dim: Option<u32>) -> Result<Box<dyn VectorReader>, Failure> {
-    let reader = open(spec, &ReadOptions::without_attributes())?;
-    let found = reader.shape().dim;
-    match dim.filter(|&dim| dim != found) {
-        None => Ok(reader),
-        Some(dim) => Err(Failure::data(format!("{spec} cannot be asked of these items"))
-            .expected(format!("vectors of {dim} components"), found.to_string())),
-    }
 }
 
 fn neighbors(args: &PackArgs, report: &Reporter) -> Result<Neighbors, Failure> {

@@ -141,6 +141,9 @@ fn a_set_is_packed_into_one_file() {
     run(dir.path(), "eval index --queries set.hdf5 --truth set.hdf5 --k 5 --ef 200")
         .ok()
         .says(&["50 queries", "recall by id"]);
+    run(dir.path(), "datasets describe set.hdf5 --queries set.hdf5 --progress none")
+        .ok()
+        .says(&["50 queries: "]);
     pack("--input items.npy --metric l2 --out set.hdf5").fails(2, &["set.hdf5", "--overwrite"]);
     pack("--input items.npy --metric l2 --overwrite --neighbors near.npy --distances far.npy --out set.hdf5").ok();
     assert_eq!(read_distances(&spec("set.hdf5")).unwrap(), far);
