@@ -138,9 +138,8 @@ impl Rows {
     fn read(&mut self, count: usize, into: &mut SparseMatrix) -> Result<(), ReadError> {
         let (first_row, first) = (self.next_row, self.last_end);
         let ends_at = HEADER + 8 * first_row;
-        self.input.seek(ends_at)?;
         let mut ends = vec![0_u64; count];
-        self.input.fill(bytemuck::cast_slice_mut(&mut ends), ends_at)?;
+        self.input.read_at(ends_at, bytemuck::cast_slice_mut(&mut ends))?;
         for (row, &end) in ends.iter().enumerate() {
             let row = first_row + row as u64;
             let most = self.pairs;
@@ -159,13 +158,11 @@ impl Rows {
         into.indices.resize(before + pairs, 0);
         into.values.resize(before + pairs, 0.0);
         let indices_at = HEADER + 8 * self.rows + 4 * first;
-        self.input.seek(indices_at)?;
         let indices = &mut into.indices[before..];
-        self.input.fill(bytemuck::cast_slice_mut(indices), indices_at)?;
+        self.input.read_at(indices_at, bytemuck::cast_slice_mut(indices))?;
         let values_at = indices_at + 4 * self.pairs;
-        self.input.seek(values_at)?;
         let values = &mut into.values[before..];
-        self.input.fill(bytemuck::cast_slice_mut(values), values_at)?;
+        self.input.read_at(values_at, bytemuck::cast_slice_mut(values))?;
         let mut start = 0;
         for (row, &end) in ends.iter().enumerate() {
             let range = start..(end - first) as usize;

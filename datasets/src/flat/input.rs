@@ -53,6 +53,12 @@ impl Input {
         let moved = self.file.seek(SeekFrom::Start(offset));
         moved.map(drop).map_err(ReadError::io("read", &self.path))
     }
+
+    /// Reads the bytes from `offset` on.
+    pub(crate) fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), ReadError> {
+        self.seek(offset)?;
+        self.fill(bytes, offset)
+    }
 }
 
 impl<R: Read> Input<R> {

@@ -3,7 +3,6 @@
 //! the body. A file has the magic at both ends and a footer that says where the messages are; a
 //! stream ends with a length of 0, or where the bytes do.
 
-use std::io::{Seek, SeekFrom};
 use std::sync::Arc;
 
 use arrow_ipc::convert::try_fb_to_schema;
@@ -60,7 +59,7 @@ impl Frames {
     pub(super) fn find(input: &mut Input) -> Result<Self, ReadError> {
         let mut start = [0; 6];
         let is_file = input.len >= start.len() as u64 && {
-            read_at(input, 0, &mut start)?;
+            input.read_at(0, &mut start)?;
             start == MAGIC
         };
         let (schema, schema_at, frames) = if is_file { of_file(input)? } else { of_stream(input)? };
@@ -85,17 +84,11 @@ impl Frames {
     }
 }
 
-/// Reads `bytes` from `offset`.
-pub(super) fn read_at(input: &mut Input, offset: u64, bytes: &mut [u8]) -> Result<(), ReadError> {
-    input.file.seek(SeekFrom::Start(offset)).map_err(ReadError::io("read", &input.path))?;
-    input.fill(bytes, offset)
-}
-
 /// Reads the metadata of a message.
 pub(super) fn read_metadata(input: &mut Input, frame: &Frame) -> Result<Vec<u8>, ReadError> {
     let (at, len) = frame.metadata;
     let mut bytes = vec![0; len];
-    read_at(input, at, &mut bytes)?;
+    input.read_at(at, &mut bytes)?;
     Ok(bytes)
 }
 
@@ -133,7 +126,7 @@ fn of_file(input: &mut Input) -> Result<Found, ReadError> {
     }
     let tail_at = input.len - TAIL;
     let mut tail = [0; TAIL as usize];
-    read_at(input, tail_at, &mut tail)?;
+    input.read_at(tail_at, &mut tail)?;
     let [a, b, c, d, magic @ ..] = tail;
     if magic != MAGIC {
         let found = magic.escape_ascii().to_string();
@@ -147,7 +140,7 @@ fn of_file(input: &mut Input) -> Result<Found, ReadError> {
     }
     let footer_at = tail_at - u64::from(len);
     let mut bytes = vec![0; len as usize];
-    read_at(input, footer_at, &mut bytes)?;
+    input.read_at(footer_at, &mut bytes)?;
     let footer = root_as_footer_with_opts(&limits(bytes.len()), &bytes)
         .map_err(|e| input.malformed(footer_at, "an Arrow footer", e.to_string()))?;
     let Some(schema) = footer.schema() else {
@@ -233,7 +226,7 @@ fn next(input: &mut Input, at: u64, end: u64) -> Result<Option<Next>, ReadError>
     let mut metadata_at = at;
     let mut word = || -> Result<[u8; 4], ReadError> {
         let mut word = [0; 4];
-        read_at(input, metadata_at, &mut word)?;
+        input.read_at(metadata_at, &mut word)?;
         metadata_at += 4;
         Ok(word)
     };
@@ -257,7 +250,7 @@ fn next(input: &mut Input, at: u64, end: u64) -> Result<Option<Next>, ReadError>
         return Err(input.malformed(metadata_at - 4, expected, found));
     }
     let mut bytes = vec![0; len as usize];
-    read_at(input, metadata_at, &mut bytes)?;
+    input.read_at(metadata_at, &mut bytes)?;
     let message = parse(input, metadata_at, &bytes)?;
     let body_at = metadata_at + u64::from(len);
     let body = u64::try_from(message.bodyLength()).ok().filter(|&body| body <= end - body_at);

@@ -13,7 +13,7 @@ use crate::columns::{self, Batches};
 use crate::error::{Position, ReadError};
 use crate::flat::Input;
 use crate::ipc::check::{check_sizes, widths};
-use crate::ipc::frames::{Frame, Frames, Kind, parse, read_at, read_metadata};
+use crate::ipc::frames::{Frame, Frames, Kind, parse, read_metadata};
 
 /// An Arrow file or stream whose messages have been found and checked.
 pub(crate) struct Source {
@@ -169,7 +169,7 @@ impl Rows {
         // No longer than the file, as its place was checked.
         let (at, len) = frame.body;
         let mut body = MutableBuffer::from_len_zeroed(len as usize);
-        read_at(&mut self.input, at, &mut body)?;
+        self.input.read_at(at, &mut body)?;
         Ok(body.into())
     }
 

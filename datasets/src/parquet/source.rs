@@ -1,7 +1,6 @@
 //! Opens a Parquet file and holds the claims of its footer against the file before anything is
 //! read by them.
 
-use std::io::{Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -37,8 +36,7 @@ impl Source {
         let mut input = Input::open(path)?;
         let footer = check_ends(&mut input)?;
         let mut bytes = vec![0; (input.len - TAIL - footer) as usize];
-        input.seek(footer)?;
-        input.fill(&mut bytes, footer)?;
+        input.read_at(footer, &mut bytes)?;
         thrift::check_footer(&bytes)
             .map_err(|found| input.malformed(footer, "a readable Parquet footer", found))?;
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
@@ -151,9 +149,8 @@ fn check_ends(input: &mut Input) -> Result<u64, ReadError> {
         return Err(input.malformed(0, "the Parquet magic PAR1", found));
     }
     let tail_at = input.len - TAIL;
-    input.file.seek(SeekFrom::Start(tail_at)).map_err(ReadError::io("read", &input.path))?;
     let mut tail = [[0; 4]; 2];
-    input.fill(tail.as_flattened_mut(), tail_at)?;
+    input.read_at(tail_at, tail.as_flattened_mut())?;
     let [len, magic] = tail;
     if magic != MAGIC {
         let encrypted = if magic == *b"PARE" { " (an encrypted file)" } else { "" };
