@@ -10,14 +10,15 @@ mod allocator;
 use std::fs;
 use std::path::Path;
 
-use vicinage_datasets::{Batch, InputSpec, ReadError, ReadOptions, describe_hdf5, open};
+use vicinage_datasets::{Batch, InputSpec, ReadError, ReadOptions, open};
 
 #[global_allocator]
 static ALLOCATOR: allocator::Counting = allocator::Counting;
 
 fn read(path: &Path) -> Result<(), ReadError> {
+    #[cfg(feature = "hdf5")]
     if path.extension().is_some_and(|extension| extension == "hdf5") {
-        describe_hdf5(path)?;
+        vicinage_datasets::describe_hdf5(path)?;
     }
     let mut reader = open(&InputSpec::from(path.to_owned()), &ReadOptions::default())?;
     let mut batch = Batch::default();
