@@ -8,6 +8,7 @@
 //! | `input`, `sidecar`, `batch` | from data files to the items of a build |
 //! | `queries` | query vectors |
 //! | `measure` | asking many queries; recall, usefulness, speed |
+//! | `results` | result lines: what was measured |
 //! | `shortlist` | answers with attributes, as a table |
 //! | `progress`, `interrupt` | bars or JSON lines; Ctrl-C |
 //! | `text`, `units` | tables, fields, numbers with units |
@@ -32,6 +33,7 @@ mod plan;
 mod progress;
 mod queries;
 mod query;
+mod results;
 mod shortlist;
 mod sidecar;
 mod text;
