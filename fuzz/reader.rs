@@ -5,13 +5,12 @@
 use std::fs;
 use std::path::Path;
 
-use vicinage_datasets::{
-    Batch, InputSpec, ReadOptions, TableBatch, describe_hdf5, open, open_table, read_distances,
-    read_ids, read_relevance, read_sparse,
-};
+use vicinage_datasets::{InputSpec, describe_hdf5};
 
 #[path = "../tests/common/allocator.rs"]
 mod allocator;
+#[path = "../datasets/tests/common/roles.rs"]
+mod roles;
 
 #[global_allocator]
 static ALLOCATOR: allocator::Counting = allocator::Counting;
@@ -28,26 +27,10 @@ pub fn read(extension: &str, bytes: &[u8]) {
     }
     let path = FOLDER.with(|folder| folder.path().join(format!("input.{extension}")));
     fs::write(&path, bytes).expect("a temporary file");
-    let ((), asked) = allocator::asked(|| read_all(&InputSpec::from(path)));
+    let ((), asked) = allocator::asked(|| {
+        roles::read_all(&InputSpec::from(path.clone()));
+        let _ = describe_hdf5(&path);
+    });
     let bound = 2 * bytes.len() + (64 << 20);
     assert!(asked.peak as usize <= bound, "{} bytes for an input of {}", asked.peak, bytes.len());
-}
-
-fn read_all(input: &InputSpec) {
-    let options = ReadOptions::default();
-    if let Ok(mut reader) = open(input, &options) {
-        let mut batch = Batch::default();
-        while let Ok(true) = reader.next_batch(&mut batch) {
-            assert_eq!(batch.vectors.len(), batch.rows * batch.dim);
-        }
-    }
-    if let Ok(mut reader) = open_table(&input.path, &options) {
-        let mut batch = TableBatch::default();
-        while let Ok(true) = reader.next_batch(&mut batch) {}
-    }
-    let _ = read_ids(input);
-    let _ = read_distances(input);
-    let _ = read_sparse(&input.path);
-    let _ = read_relevance(&input.path, 5);
-    let _ = describe_hdf5(&input.path);
 }

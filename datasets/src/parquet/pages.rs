@@ -1,9 +1,10 @@
-//! Looks at every page before the library decodes it. parquet 60.1 trusts five things in a page
-//! and panics if they are not so (found by mutating files): that a page of dictionary keys comes
-//! after a dictionary, that the keys of fixed-length values are within it, that a page or
-//! dictionary of plain texts has no more of them than it announces and nothing behind, that the
-//! bytes of a byte-stream-split page are as many as its values need, and that the packed
-//! definition levels of a flat column are all there. What else it finds wrong is an error.
+//! Looks at every page before the library decodes it. parquet 60.1 trusts six things in a page
+//! and panics, or takes any amount of memory, if they are not so (found by mutating files): that a
+//! page of dictionary keys comes after a dictionary, that the keys of fixed-length values are
+//! within it, that a page or dictionary of plain texts has no more of them than it announces and
+//! nothing behind, that a dictionary has as many values as it announces, that the bytes of a
+//! byte-stream-split page are as many as its values need, and that the packed definition levels of
+//! a flat column are all there. What else it finds wrong is an error.
 
 use std::fs::File;
 use std::io::Read;
@@ -178,6 +179,9 @@ impl CheckedPages {
         let is_text = self.column.physical_type() == Type::BYTE_ARRAY;
         if let Page::DictionaryPage { buf, num_values, .. } = page {
             self.dictionary = Some(*num_values);
+            if buf.len() / self.least_value_bytes() < *num_values as usize {
+                return Err("a dictionary with fewer values than it announces");
+            }
             return if is_text { check_texts(buf, *num_values as usize) } else { Ok(()) };
         }
         let page = self.split(page)?;
@@ -201,18 +205,24 @@ impl CheckedPages {
             }
             Encoding::PLAIN if is_text => check_texts(page.values, page.value_count)?,
             Encoding::BYTE_STREAM_SPLIT => {
-                let size = match self.column.physical_type() {
-                    Type::INT64 | Type::DOUBLE => 8,
-                    Type::INT32 | Type::FLOAT => 4,
-                    _ => 1,
-                };
-                if page.values.len() / size < page.value_count {
+                if page.values.len() / self.least_value_bytes() < page.value_count {
                     return Err("a byte-stream-split page with fewer values than it announces");
                 }
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// The bytes that a plain value takes at least: a text has its length before it.
+    fn least_value_bytes(&self) -> usize {
+        match self.column.physical_type() {
+            Type::BOOLEAN => 1,
+            Type::INT32 | Type::FLOAT | Type::BYTE_ARRAY => 4,
+            Type::INT64 | Type::DOUBLE => 8,
+            Type::INT96 => 12,
+            Type::FIXED_LEN_BYTE_ARRAY => self.column.type_length().max(1) as usize,
+        }
     }
 
     /// Finds the levels and the values of a data page.
