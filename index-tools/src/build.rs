@@ -11,6 +11,7 @@ use crate::args::{BuildArgs, FormatArgs, InputArgs, ProgressArgs};
 use crate::exit::Failure;
 use crate::input::Items;
 use crate::interrupt::Interrupt;
+use crate::machine::peak_resident_mib;
 use crate::progress::Reporter;
 use crate::text::{BOLD, YELLOW, fields, print, print_json, styled};
 use crate::units;
@@ -49,9 +50,10 @@ pub(crate) fn run(args: &BuildCommand) -> Result<(), Failure> {
     let built = build(&args.out, &mut items, &args.build.params(), &report)
         .map_err(|error| failed(&error, &args.input))?;
     if args.format.json() {
-        return print_json(
-            &json!({ "index": args.out, "skipped_columns": skipped, "build": built }),
-        );
+        return print_json(&json!({
+            "index": args.out, "skipped_columns": skipped, "build": built,
+            "peak_resident_mib": peak_resident_mib(),
+        }));
     }
     let mut text = format!("{}\n", styled(BOLD, args.out.display()));
     fields(&mut text, &summary(&built));

@@ -29,10 +29,10 @@ use crate::text::{BOLD, DIM, Table, fields, heading, print, styled, wrapped};
 use crate::units;
 
 /// The name that the set has in paths.
-const NAME: &str = "onet-jobs";
+pub(crate) const NAME: &str = "onet-jobs";
 
 /// Where the set lies in the source tree that this program was built from.
-const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../datasets/onet-jobs");
+pub(crate) const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../datasets/onet-jobs");
 
 /// Candidate list of the approximate searches.
 const EF: usize = 200;

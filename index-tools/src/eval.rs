@@ -6,12 +6,14 @@ use clap::{ArgGroup, Args};
 use serde::Serialize;
 use serde_json::json;
 use vicinage::index::{Index, LoadMode, SearchParams};
-use vicinage_datasets::{IdMatrix, InputSpec, Relevance, read_ids, read_relevance};
+use vicinage_datasets::{InputSpec, Relevance, read_ids, read_relevance};
 
 use crate::args::{FormatArgs, ProgressArgs, threads_or_cores};
 use crate::exit::Failure;
 use crate::interrupt::Interrupt;
-use crate::measure::{Answers, Recall, Speed, Usefulness, ask, exact, recall, usefulness};
+use crate::measure::{
+    Answers, Recall, Speed, Usefulness, ask, exact, recall, scored_truth, usefulness,
+};
 use crate::progress::Reporter;
 use crate::queries::Queries;
 use crate::text::{BOLD, DIM, Table, print, print_json, styled};
@@ -163,32 +165,7 @@ fn truth(
         return Err(Failure::usage(format!("{spec} has too few neighbors for --k {most}"))
             .expected(format!("--k up to {}", ids.k()), most.to_string()));
     }
-    with_scores(&ids, spec, index, queries)
-}
-
-/// Scores true neighbors on the vectors of the index: what counts as close enough for recall by
-/// distance is then in the index's own metric and precision, whatever made the file.
-fn with_scores(
-    ids: &IdMatrix,
-    spec: &InputSpec,
-    index: &Index,
-    queries: &Queries,
-) -> Result<Answers, Failure> {
-    let mut answers = Answers::default();
-    let (mut nodes, mut scores) = (Vec::new(), Vec::new());
-    for row in 0..queries.rows() {
-        nodes.clear();
-        for &id in ids.row(row) {
-            nodes.push(index.find(id).ok_or_else(|| {
-                Failure::data(format!("{spec} is not of this index"))
-                    .at(format!("row {row}"))
-                    .expected("ids of items of the index", format!("{id}, which it does not hold"))
-            })?);
-        }
-        index.scores(queries.row(row), &nodes, &mut scores)?;
-        answers.push_truth(index.info().metric, ids.row(row), &scores);
-    }
-    Ok(answers)
+    scored_truth(&ids, spec, index, queries)
 }
 
 fn table(args: &EvalArgs, index: &Index, queries: &Queries, lines: &[Line]) -> String {

@@ -110,6 +110,12 @@ impl Failure {
         self.exit
     }
 
+    /// All that is known, in one line.
+    pub(crate) fn line(&self) -> String {
+        let details = self.details.iter().map(|(name, value)| format!("; {name}: {value}"));
+        format!("{}{}", self.what, details.collect::<String>())
+    }
+
     /// For people: the message, then a line for each thing that is known about it.
     pub(crate) fn render(&self) -> String {
         let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));

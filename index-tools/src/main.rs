@@ -3,6 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `plan`, `build`, `inspect`, `verify`, `convert`, `truth`, `query`, `eval`, `demo`, `completions` | the verbs |
+//! | `sweep/` | the verb of that name: recall and speed over builds and parameters |
 //! | `datasets/` | the verb of that name: list, fetch, generate, describe |
 //! | `args` | arguments that several verbs share |
 //! | `input`, `sidecar`, `batch` | from data files to the items of a build |
@@ -10,6 +11,7 @@
 //! | `measure` | asking many queries; recall, usefulness, speed |
 //! | `results` | result lines: what was measured |
 //! | `shortlist` | answers with attributes, as a table |
+//! | `machine` | processor, memory, commit |
 //! | `progress`, `interrupt` | bars or JSON lines; Ctrl-C |
 //! | `text`, `units` | tables, fields, numbers with units |
 //! | `exit` | errors: exit code and message |
@@ -28,6 +30,7 @@ mod exit;
 mod input;
 mod inspect;
 mod interrupt;
+mod machine;
 mod measure;
 mod plan;
 mod progress;
@@ -36,6 +39,7 @@ mod query;
 mod results;
 mod shortlist;
 mod sidecar;
+mod sweep;
 mod text;
 mod truth;
 mod units;
@@ -78,6 +82,7 @@ enum Verb {
     Truth(truth::TruthArgs),
     Query(query::QueryArgs),
     Eval(eval::EvalArgs),
+    Sweep(Box<sweep::SweepArgs>),
     Demo(demo::DemoArgs),
     Datasets(datasets::DatasetsArgs),
     Completions(completions::CompletionsArgs),
@@ -94,6 +99,7 @@ impl Verb {
             Verb::Truth(args) => truth::run(args),
             Verb::Query(args) => query::run(args),
             Verb::Eval(args) => eval::run(args),
+            Verb::Sweep(args) => sweep::run(args),
             Verb::Demo(args) => demo::run(args),
             Verb::Datasets(args) => datasets::run(args),
             Verb::Completions(args) => completions::run(args),
@@ -108,6 +114,7 @@ impl Verb {
             Verb::Convert(args) => args.progress.progress,
             Verb::Truth(args) => args.progress.progress,
             Verb::Eval(args) => args.progress.progress,
+            Verb::Sweep(args) => args.progress.progress,
             Verb::Demo(args) => args.progress.progress,
             Verb::Datasets(args) => match args.progress() {
                 Some(progress) => progress,

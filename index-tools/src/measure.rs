@@ -5,11 +5,12 @@ use std::time::Instant;
 use serde::Serialize;
 use vicinage::eval::metrics;
 use vicinage::eval::metrics::Judged;
-use vicinage::index::{Hit, Index, Scratch, SearchParams};
+use vicinage::index::{Account, Hit, Index, Scratch, SearchParams};
 use vicinage::progress::Progress;
 use vicinage::types::Metric;
+use vicinage_datasets::{IdMatrix, InputSpec};
 
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::progress::Reporter;
 use crate::queries::Queries;
 
@@ -133,6 +134,52 @@ pub(crate) fn ask(
     Ok((answers, Speed::of(nanos)))
 }
 
+/// Something that answers queries: an index in this process, or a server.
+pub(crate) trait Engine: Sync {
+    /// What one asking thread holds: memory, a connection, the last answer.
+    type Session: Send;
+
+    fn metric(&self) -> Metric;
+
+    fn session(&self) -> Self::Session;
+
+    /// Asks one query; the answer is in the session.
+    fn ask(
+        &self,
+        session: &mut Self::Session,
+        query: &[f32],
+        params: &SearchParams,
+    ) -> Result<Account, Failure>;
+
+    /// The last answer, best first.
+    fn hits(session: &Self::Session) -> &[Hit];
+}
+
+impl Engine for Index {
+    type Session = (Scratch, Vec<Hit>);
+
+    fn metric(&self) -> Metric {
+        self.info().metric
+    }
+
+    fn session(&self) -> Self::Session {
+        Self::Session::default()
+    }
+
+    fn ask(
+        &self,
+        (scratch, hits): &mut Self::Session,
+        query: &[f32],
+        params: &SearchParams,
+    ) -> Result<Account, Failure> {
+        Ok(self.search(scratch, query, params, hits)?)
+    }
+
+    fn hits((_, hits): &Self::Session) -> &[Hit] {
+        hits
+    }
+}
+
 /// The exact `k` nearest items of every query, on `threads` threads.
 pub(crate) fn exact(
     index: &Index,
@@ -142,40 +189,95 @@ pub(crate) fn exact(
     report: &Reporter,
 ) -> Result<Answers, Failure> {
     report.start("truth", Some(queries.rows() as u64), "queries");
-    let share = queries.rows().div_ceil(threads.max(1)).max(1);
-    let rows: Vec<usize> = (0..queries.rows()).collect();
-    let parts: Vec<Result<Answers, Failure>> = std::thread::scope(|scope| {
-        let workers: Vec<_> = rows
-            .chunks(share)
-            .map(|rows| scope.spawn(move || exact_part(index, queries, rows, k, report)))
-            .collect();
-        let panicked =
-            |_| Err(Failure::new(crate::exit::Exit::Internal, "a searching thread panicked"));
-        workers.into_iter().map(|worker| worker.join().unwrap_or_else(panicked)).collect()
-    });
-    let mut answers = Answers::default();
-    for part in parts {
-        answers.append(part?);
-    }
+    let params = SearchParams { exact: true, ..SearchParams::top(k) };
+    let (answers, _) = answer_all(index, queries, &params, threads, report)?;
     report.finish();
     Ok(answers)
 }
 
-fn exact_part(
-    index: &Index,
+/// What all answers took together.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Work {
+    pub(crate) distances: u64,
+    pub(crate) visited: u64,
+}
+
+/// The answers to all queries, on `threads` threads, as part of a stage of `report`.
+pub(crate) fn answer_all<E: Engine>(
+    engine: &E,
+    queries: &Queries,
+    params: &SearchParams,
+    threads: usize,
+    report: &Reporter,
+) -> Result<(Answers, Work), Failure> {
+    let share = queries.rows().div_ceil(threads.max(1)).max(1);
+    let rows: Vec<usize> = (0..queries.rows()).collect();
+    let parts: Vec<Result<(Answers, Work), Failure>> = std::thread::scope(|scope| {
+        let workers: Vec<_> = rows
+            .chunks(share)
+            .map(|rows| scope.spawn(move || answer_part(engine, queries, rows, params, report)))
+            .collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|_| Err(panicked())))
+            .collect()
+    });
+    let (mut answers, mut work) = (Answers::default(), Work::default());
+    for part in parts {
+        let (more, took) = part?;
+        answers.append(more);
+        work.distances += took.distances;
+        work.visited += took.visited;
+    }
+    Ok((answers, work))
+}
+
+/// For a thread that did not come back.
+pub(crate) fn panicked() -> Failure {
+    Failure::new(Exit::Internal, "a searching thread panicked")
+}
+
+fn answer_part<E: Engine>(
+    engine: &E,
     queries: &Queries,
     rows: &[usize],
-    k: usize,
+    params: &SearchParams,
     report: &Reporter,
-) -> Result<Answers, Failure> {
-    let params = SearchParams { exact: true, ..SearchParams::top(k) };
-    let (mut scratch, mut hits) = (Scratch::default(), Vec::new());
-    let mut answers = Answers::default();
+) -> Result<(Answers, Work), Failure> {
+    let mut session = engine.session();
+    let (mut answers, mut work) = (Answers::default(), Work::default());
     for &row in rows {
         report.interrupt().check()?;
-        index.search(&mut scratch, queries.row(row), &params, &mut hits)?;
-        answers.push(index.info().metric, &hits);
+        let account = engine.ask(&mut session, queries.row(row), params)?;
+        work.distances += account.distances;
+        work.visited += account.visited;
+        answers.push(engine.metric(), E::hits(&session));
         report.advance(1);
+    }
+    Ok((answers, work))
+}
+
+/// Scores true neighbors on the vectors of the index: what counts as close enough for recall by
+/// distance is then in the index's own metric and precision, whatever made the file `spec`.
+pub(crate) fn scored_truth(
+    ids: &IdMatrix,
+    spec: &InputSpec,
+    index: &Index,
+    queries: &Queries,
+) -> Result<Answers, Failure> {
+    let mut answers = Answers::default();
+    let (mut nodes, mut scores) = (Vec::new(), Vec::new());
+    for row in 0..queries.rows() {
+        nodes.clear();
+        for &id in ids.row(row) {
+            nodes.push(index.find(id).ok_or_else(|| {
+                Failure::data(format!("{spec} is not of this index"))
+                    .at(format!("row {row}"))
+                    .expected("ids of items of the index", format!("{id}, which it does not hold"))
+            })?);
+        }
+        index.scores(queries.row(row), &nodes, &mut scores)?;
+        answers.push_truth(index.info().metric, ids.row(row), &scores);
     }
     Ok(answers)
 }

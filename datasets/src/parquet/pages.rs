@@ -204,10 +204,10 @@ impl CheckedPages {
                 }
             }
             Encoding::PLAIN if is_text => check_texts(page.values, page.value_count)?,
-            Encoding::BYTE_STREAM_SPLIT => {
-                if page.values.len() / self.least_value_bytes() < page.value_count {
-                    return Err("a byte-stream-split page with fewer values than it announces");
-                }
+            Encoding::BYTE_STREAM_SPLIT
+                if page.values.len() / self.least_value_bytes() < page.value_count =>
+            {
+                return Err("a byte-stream-split page with fewer values than it announces");
             }
             _ => {}
         }

@@ -1,0 +1,165 @@
+//! What a sweep makes and keeps: indexes and true neighbors, so that it goes on where it was cut
+//! off, and that the next one need not make them again.
+//!
+//! ```text
+//! CACHE/NAME-FINGERPRINT/truth-k100.npy, truth-k100-distances.npy
+//! CACHE/NAME-FINGERPRINT/BUILD/index, built.json
+//! ```
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use vicinage_datasets::{
+    DistanceMatrix, IdMatrix, read_distances, read_ids, write_distances, write_ids,
+};
+
+use super::builds::BuildSpec;
+use super::set::{Set, short};
+use crate::exit::{Exit, Failure};
+use crate::progress::Reporter;
+use crate::results::Params;
+use crate::truth::{Wanted, find};
+
+/// The folder of one set.
+pub(crate) struct Cache {
+    folder: PathBuf,
+    set: Set,
+}
+
+/// An index, and what building it took.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Built {
+    /// Its directory.
+    #[serde(skip)]
+    pub(crate) index: PathBuf,
+    /// Parameters as they were asked for, with those that the build found by itself.
+    pub(crate) build: Params,
+    pub(crate) seconds: f64,
+    pub(crate) peak_mib: Option<f64>,
+    pub(crate) bytes_per_vector: f64,
+    /// Who built it.
+    pub(crate) writer: String,
+    pub(crate) commit: Option<String>,
+}
+
+impl Cache {
+    pub(crate) fn open(folder: &Path, set: &Set) -> Result<Self, Failure> {
+        let folder = folder.join(format!("{}-{}", set.name, set.fingerprint()?));
+        fs::create_dir_all(&folder).map_err(|e| {
+            Failure::new(Exit::Io, format!("cannot create {}: {e}", folder.display()))
+        })?;
+        Ok(Self { folder, set: set.clone() })
+    }
+
+    /// The index of a build: the one that is here, or a new one, built in a process of its own so
+    /// that its memory is its own.
+    pub(crate) fn index(&self, spec: &BuildSpec, report: &Reporter) -> Result<Built, Failure> {
+        let key = serde_json::to_string(&(spec, env!("CARGO_PKG_VERSION")))
+            .map_err(|e| Failure::new(Exit::Internal, e.to_string()))?;
+        let folder = self.folder.join(short(&Sha256::digest(key)));
+        let record = folder.join("built.json");
+        let index = folder.join("index");
+        if let Ok(text) = fs::read(&record) {
+            let built: Built = serde_json::from_slice(&text).map_err(|e| {
+                Failure::data(format!("{} cannot be read: {e}", record.display()))
+                    .next("remove its folder")
+            })?;
+            return Ok(Built { index, ..built });
+        }
+        report.start("build", None, "");
+        let told = self.build(spec, &index)?;
+        report.finish();
+        let built = Built { index, ..read_report(spec, &told)? };
+        let text = serde_json::to_vec_pretty(&built)
+            .map_err(|e| Failure::new(Exit::Internal, e.to_string()))?;
+        // Last, and whole or not at all: where it is, the index is complete.
+        let temporary = folder.join(".built.json");
+        fs::write(&temporary, text)?;
+        fs::rename(&temporary, &record)?;
+        Ok(built)
+    }
+
+    fn build(&self, spec: &BuildSpec, index: &Path) -> Result<Value, Failure> {
+        let program = std::env::current_exe()?;
+        let mut command = Command::new(program);
+        command.args(["build", "--no-attributes", "--format", "json", "--progress", "none"]);
+        command.arg("--input").arg(self.set.base.to_string());
+        command.arg("--metric").arg(self.set.metric.name()).arg("--out").arg(index);
+        command.args(spec.arguments());
+        let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
+        if !output.status.success() {
+            let exit = if output.status.code() == Some(Exit::Interrupted as i32) {
+                Exit::Interrupted
+            } else {
+                Exit::Data
+            };
+            return Err(Failure::new(exit, format!("the build ended with {}", output.status)));
+        }
+        serde_json::from_slice(&output.stdout)
+            .map_err(|e| Failure::new(Exit::Internal, format!("the build told no JSON: {e}")))
+    }
+
+    /// The ids of the true `k` nearest, with their distances where they were found here: those of
+    /// the set where it has as many and `own` does not ask for ours, else found once and kept.
+    pub(crate) fn truth(
+        &self,
+        k: usize,
+        own: bool,
+        report: &Reporter,
+    ) -> Result<(IdMatrix, Option<DistanceMatrix>), Failure> {
+        if let Some(spec) = self.set.truth.as_ref().filter(|_| !own) {
+            let ids = read_ids(spec)?;
+            if ids.k() >= k {
+                return Ok((ids, None));
+            }
+        }
+        let path = self.folder.join(format!("truth-k{k}.npy"));
+        let distances = self.folder.join(format!("truth-k{k}-distances.npy"));
+        if !path.is_file() {
+            let k = u32::try_from(k).map_err(|_| Failure::usage("--k is too large"))?;
+            let wanted = Wanted {
+                input: &self.set.base,
+                queries: &self.set.queries,
+                metric: self.set.metric,
+                k,
+                ids: None,
+                threads: 0,
+            };
+            let neighbors = find(&wanted, report)?;
+            write_distances(&distances, &neighbors.distances)?;
+            write_ids(&path, &neighbors.ids)?;
+        }
+        Ok((read_ids(&path.into())?, Some(read_distances(&distances.into())?)))
+    }
+}
+
+/// What the building process told.
+fn read_report(spec: &BuildSpec, told: &Value) -> Result<Built, Failure> {
+    let incomplete = || Failure::new(Exit::Internal, "the build did not tell all that it should");
+    let report = &told["build"];
+    let number = |value: &Value| value.as_f64().ok_or_else(incomplete);
+    let stages = report["seconds"].as_array().ok_or_else(incomplete)?;
+    let mut seconds = 0.0;
+    for stage in stages {
+        seconds += number(&stage[1])?;
+    }
+    let made = &report["meta"]["build"];
+    let mut build = spec.params();
+    for name in ["alpha", "backfill"] {
+        build.insert(name.to_owned(), made[name].clone());
+    }
+    build.insert("threads".to_owned(), json!(spec.threads));
+    Ok(Built {
+        index: PathBuf::new(),
+        build,
+        seconds,
+        peak_mib: told["peak_resident_mib"].as_f64(),
+        bytes_per_vector: number(&report["file_bytes"])? / number(&report["n"])?.max(1.0),
+        writer: report["meta"]["writer"].as_str().ok_or_else(incomplete)?.to_owned(),
+        commit: crate::machine::COMMIT.map(str::to_owned),
+    })
+}

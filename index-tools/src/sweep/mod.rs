@@ -1,0 +1,471 @@
+//! `index-tools sweep`: recall and speed of builds over search parameters, as result lines.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `set` | which files a set is made of |
+//! | `builds` | parameters of builds and searches; the TOML file |
+//! | `cache` | indexes and true neighbors that are made once |
+//! | `points` | what is measured: judged once, then rounds in turn |
+//! | `rounds` | the clock |
+//! | `remote` | a server as the engine |
+//! | `worker` | the protocol of `benches/peers` |
+
+mod builds;
+mod cache;
+mod points;
+mod remote;
+mod rounds;
+mod set;
+mod worker;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::Value;
+use vicinage::builder::BuilderKind;
+use vicinage::index::{Index, LoadMode};
+use vicinage::types::{ElementType, Metric};
+use vicinage_datasets::{IdMatrix, InputSpec};
+
+use self::builds::{BuildSpec, Config, SearchSpec, ladder};
+use self::cache::Cache;
+use self::points::{Ground, Subject, measure, median};
+use self::remote::Remote;
+use self::rounds::{Pace, processors};
+use self::set::Set;
+use crate::args::ProgressArgs;
+use crate::exit::Failure;
+use crate::interrupt::Interrupt;
+use crate::machine;
+use crate::measure::{Answers, Engine, scored_truth};
+use crate::progress::Reporter;
+use crate::queries::Queries;
+use crate::results::{Point, Results};
+use crate::text::{BOLD, DIM, Table, print, styled};
+use crate::units;
+
+/// Measure recall and speed over builds and search parameters
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  index-tools sweep --dataset fashion-mnist-784-euclidean.hdf5
+      one build, a curve of ef at k 10, one thread, into sweep.jsonl
+  index-tools sweep --dataset onet-jobs --k 10,100 --max-degree 16,32,48 --out jobs.jsonl
+  index-tools sweep --input items.npy --queries users.npy --metric ip --threads 1,2 --pin
+  index-tools sweep --dataset tt --ef 100 --rate 500,1000,2000,4000
+      latency under load: queries are sent at these rates, answered or not
+  index-tools sweep --dataset tt --server http://127.0.0.1:7700 --index tt
+  index-tools sweep --config sweep.toml
+      dataset = [\"a.hdf5\"]  k = [10]  ef = [20, 40, 80]  [[build]]  max_degree = 24
+
+Recall is by id and by distance (as ann-benchmarks has it) against the set's own neighbors, or exact
+ones that are found first. Each point is asked all queries once to be judged and then timed in
+--rounds rounds of whole passes, the points of a set in turn, so that a slow minute of the machine
+falls on all of them. A sweep that was cut off goes on where it was: what --out has is not measured
+again. Indexes and true neighbors are kept in --cache.")]
+pub(crate) struct SweepArgs {
+    /// Sets: .hdf5 files of ann-benchmarks or VIBE, folders with a dataset.toml, fetched folders,
+    /// or onet-jobs, the bundled one
+    #[arg(long, value_name = "SET,…", value_delimiter = ',')]
+    dataset: Vec<String>,
+    /// Item vectors, in place of --dataset
+    #[arg(long, value_name = "FILE[#COLUMN]", conflicts_with = "dataset",
+        requires_all = ["queries", "metric"])]
+    input: Option<InputSpec>,
+    /// Test queries of --input
+    #[arg(long, value_name = "FILE[#COLUMN]", requires = "input")]
+    queries: Option<InputSpec>,
+    /// True neighbors of the queries, as item ids [default: they are found]
+    #[arg(long, value_name = "FILE[#ARRAY]", requires = "input")]
+    truth: Option<InputSpec>,
+    /// How closeness is measured: l2, ip (inner product) or cosine
+    #[arg(long, value_name = "METRIC", requires = "input")]
+    metric: Option<Metric>,
+    /// Name of the set of --input in the results [default: the name of the file]
+    #[arg(long, value_name = "NAME", requires = "input")]
+    name: Option<String>,
+    /// A sweep in TOML, with keys as the flags; flags go before it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    builds: BuildFlags,
+    /// How many items to ask for [default: 10]
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    k: Vec<usize>,
+    /// Sizes of the candidate list [default: from k on in steps of √2, until nothing is missed]
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    ef: Vec<usize>,
+    /// Also search exactly
+    #[arg(long)]
+    exact: bool,
+    /// Searching threads; several numbers show how speed scales [default: 1]
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    threads: Vec<usize>,
+    /// Keep each searching thread on one processor
+    #[arg(long)]
+    pin: bool,
+    /// Send so many queries a second over all threads, answered or not, in place of asking as fast
+    /// as answers come
+    #[arg(long, value_name = "QPS,…", value_delimiter = ',')]
+    rate: Vec<f64>,
+    /// Rounds of each point [default: 5]
+    #[arg(long, value_name = "N")]
+    rounds: Option<usize>,
+    /// Least seconds of a round, which is whole passes over the queries [default: 2]
+    #[arg(long, value_name = "SECONDS")]
+    min_seconds: Option<f64>,
+    /// Measure a running server, over HTTP, instead of building
+    #[arg(long, value_name = "URL", requires = "index")]
+    server: Option<String>,
+    /// Its index
+    #[arg(long, value_name = "NAME", requires = "server")]
+    index: Option<String>,
+    /// Where the results go; points that it has are not measured again
+    #[arg(long, value_name = "FILE.jsonl", default_value = "sweep.jsonl")]
+    out: PathBuf,
+    /// Folder for indexes and true neighbors
+    #[arg(long, value_name = "DIR", default_value = "sweep-cache")]
+    cache: PathBuf,
+    /// Answer commands on standard input, for benches/peers
+    #[arg(long, hide = true)]
+    worker: bool,
+    #[command(flatten)]
+    pub(crate) progress: ProgressArgs,
+}
+
+/// Builds: each list is crossed with the others.
+#[derive(Args)]
+struct BuildFlags {
+    /// Who builds the graph: hnsw, hnsw-rs
+    #[arg(long, value_name = "BUILDER,…", value_delimiter = ',')]
+    builder: Vec<BuilderKind>,
+    /// Most edges of a node in the base layer
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    max_degree: Vec<usize>,
+    /// Size of the candidate list while building
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    ef_construction: Vec<usize>,
+    /// Slack when edges are pruned [default: found by small trial builds]
+    #[arg(long, value_name = "A,…", value_delimiter = ',')]
+    alpha: Vec<f32>,
+    /// Store components as these types [default: that of the input]
+    #[arg(long, value_name = "TYPE,…", value_delimiter = ',')]
+    element: Vec<ElementType>,
+}
+
+/// Every spec with every value, or as they are where there is none.
+fn cross<T: Clone>(
+    specs: Vec<BuildSpec>,
+    values: &[T],
+    set: impl Fn(&mut BuildSpec, T),
+) -> Vec<BuildSpec> {
+    if values.is_empty() {
+        return specs;
+    }
+    let with = |spec: BuildSpec| {
+        values.iter().map({
+            let set = &set;
+            move |value| {
+                let mut spec = spec.clone();
+                set(&mut spec, value.clone());
+                spec
+            }
+        })
+    };
+    specs.into_iter().flat_map(with).collect()
+}
+
+impl BuildFlags {
+    /// What is built: `configured`, or one build of defaults, crossed with the flags.
+    fn specs(&self, configured: Vec<BuildSpec>) -> Vec<BuildSpec> {
+        let specs = if configured.is_empty() { vec![BuildSpec::default()] } else { configured };
+        let specs = cross(specs, &self.builder, |s, b| s.builder = b.name().to_owned());
+        let specs = cross(specs, &self.max_degree, |s, n| s.max_degree = n);
+        let specs = cross(specs, &self.ef_construction, |s, n| s.ef_construction = n);
+        let specs = cross(specs, &self.alpha, |s, a| s.alpha = Some(a));
+        cross(specs, &self.element, |s, e| s.element = Some(e.name().to_owned()))
+    }
+}
+
+/// What is measured, all defaults filled in.
+struct Plan {
+    sets: Vec<Set>,
+    builds: Vec<BuildSpec>,
+    k: Vec<usize>,
+    ef: Vec<usize>,
+    exact: bool,
+    threads: Vec<usize>,
+    paces: Vec<Pace>,
+    rounds: usize,
+    min_time: Duration,
+    processors: Vec<usize>,
+}
+
+/// The first that says anything.
+fn either<T>(flag: &[T], configured: Vec<T>, default: T) -> Vec<T>
+where
+    T: Clone,
+{
+    match (flag, configured) {
+        ([], configured) if configured.is_empty() => vec![default],
+        ([], configured) => configured,
+        (flag, _) => flag.to_vec(),
+    }
+}
+
+impl Plan {
+    fn new(args: &SweepArgs) -> Result<Self, Failure> {
+        let config = args.config.as_ref().map(Config::read).transpose()?.unwrap_or_default();
+        let builds = args.builds.specs(config.build);
+        builds.iter().try_for_each(BuildSpec::check)?;
+        let rates = if args.rate.is_empty() { config.rate } else { args.rate.clone() };
+        let min_seconds = args.min_seconds.or(config.min_seconds).unwrap_or(2.0);
+        let plan = Self {
+            sets: sets(args, config.dataset)?,
+            builds,
+            k: either(&args.k, config.k, 10),
+            ef: if args.ef.is_empty() { config.ef } else { args.ef.clone() },
+            exact: args.exact || config.exact,
+            threads: either(&args.threads, config.threads, 1),
+            paces: match rates.is_empty() {
+                true => vec![Pace::Closed],
+                false => rates.iter().copied().map(Pace::Open).collect(),
+            },
+            rounds: args.rounds.or(config.rounds).unwrap_or(5),
+            min_time: Duration::try_from_secs_f64(min_seconds)
+                .map_err(|e| Failure::usage(format!("--min-seconds {min_seconds}: {e}")))?,
+            processors: if args.pin || config.pin { processors()? } else { Vec::new() },
+        };
+        plan.check(&rates)?;
+        Ok(plan)
+    }
+
+    fn check(&self, rates: &[f64]) -> Result<(), Failure> {
+        let counts = self.k.iter().chain(&self.ef).chain(&self.threads).chain([&self.rounds]);
+        if counts.into_iter().any(|&count| count == 0) {
+            return Err(Failure::usage("nothing can be measured")
+                .expected("--k, --ef, --threads and --rounds from 1", "0"));
+        }
+        if let Some(rate) = rates.iter().find(|rate| !(rate.is_finite() && **rate > 0.0)) {
+            return Err(Failure::usage("--rate cannot be")
+                .expected("queries a second above 0", rate.to_string()));
+        }
+        let most = self.threads.iter().copied().max().unwrap_or(1);
+        if !self.processors.is_empty() && most > self.processors.len() {
+            return Err(Failure::usage("--pin has too few processors")
+                .expected(format!("--threads up to {}", self.processors.len()), most.to_string()));
+        }
+        Ok(())
+    }
+
+    /// The searches at `k`, from fast to good.
+    fn searches(&self, k: usize) -> Vec<SearchSpec> {
+        let mut ef = if self.ef.is_empty() { ladder(k) } else { self.ef.clone() };
+        ef.iter_mut().for_each(|ef| *ef = (*ef).max(k));
+        ef.sort_unstable();
+        ef.dedup();
+        let exact = self.exact.then_some(SearchSpec::Exact(true));
+        ef.into_iter().map(SearchSpec::Ef).chain(exact).collect()
+    }
+}
+
+/// The sets that the flags name.
+fn sets(args: &SweepArgs, configured: Vec<String>) -> Result<Vec<Set>, Failure> {
+    if let (Some(base), Some(queries), Some(metric)) = (&args.input, &args.queries, args.metric) {
+        let file = base.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        return Ok(vec![Set {
+            name: args.name.clone().unwrap_or(file),
+            base: base.clone(),
+            queries: queries.clone(),
+            truth: args.truth.clone(),
+            metric,
+        }]);
+    }
+    let names = if args.dataset.is_empty() { &configured } else { &args.dataset };
+    if names.is_empty() {
+        return Err(Failure::usage("there is nothing to sweep")
+            .next("name a set with --dataset, or its files with --input, --queries and --metric"));
+    }
+    names.iter().map(|name| Set::find(name)).collect()
+}
+
+pub(crate) fn run(args: &SweepArgs) -> Result<(), Failure> {
+    let report = Reporter::new(args.progress.progress, Interrupt::install()?);
+    if args.worker {
+        return worker::converse(&report);
+    }
+    let plan = Plan::new(args)?;
+    let mut results = Results::open(&args.out)?;
+    for set in &plan.sets {
+        let cache = Cache::open(&args.cache, set)?;
+        let queries = Queries::read(&set.queries)?;
+        for &k in &plan.k {
+            let ground = Ground { plan: &plan, set, queries: &queries, k };
+            let points = match (&args.server, &args.index) {
+                (Some(url), Some(name)) => {
+                    let subject = server(&ground, &cache, url, name, &report)?;
+                    measure(&ground, &[subject], &mut results, &report)?
+                }
+                _ => {
+                    let subjects = builds(&ground, &cache, &report)?;
+                    measure(&ground, &subjects, &mut results, &report)?
+                }
+            };
+            print(&table(&ground, &points))?;
+        }
+    }
+    print(&format!(
+        "{DIM}next{DIM:#}  index-tools plot {} --out {}\n",
+        args.out.display(),
+        args.out.with_extension("html").display()
+    ))
+}
+
+/// Every build of the plan, all open at once so that they can be measured in turn.
+fn builds(
+    ground: &Ground<'_>,
+    cache: &Cache,
+    report: &Reporter,
+) -> Result<Vec<Subject<Index>>, Failure> {
+    let Ground { plan, set, queries, k } = *ground;
+    let built: Vec<_> =
+        plan.builds.iter().map(|spec| cache.index(spec, report)).collect::<Result<_, _>>()?;
+    // The ids are scored on each index, whose type may round: distances of the file are not used.
+    let (ids, _) = cache.truth(k, false, report)?;
+    check_rows(set, &ids, queries)?;
+    let mut subjects = Vec::new();
+    for built in built {
+        let before = machine::resident_mib();
+        let index = Index::open(&built.index, LoadMode::Populate)?;
+        let opened = machine::resident_mib().zip(before).map(|(now, before)| now - before);
+        queries.check_dim(&set.queries, index.info().dim, &set.base.to_string())?;
+        let from = set.truth.as_ref().unwrap_or(&set.base);
+        let truth = scored_truth(&ids, from, &index, queries)?;
+        subjects.push(Subject::of_build(index, &built, truth, opened));
+    }
+    Ok(subjects)
+}
+
+/// A running server. It has no vectors to score true ids on, so they are found with distances.
+fn server(
+    ground: &Ground<'_>,
+    cache: &Cache,
+    url: &str,
+    name: &str,
+    report: &Reporter,
+) -> Result<Subject<Remote>, Failure> {
+    let Ground { set, queries, k, .. } = *ground;
+    let remote = Remote::open(url, name)?;
+    queries.check_dim(&set.queries, remote.detail.dim, url)?;
+    if remote.metric() != set.metric {
+        return Err(Failure::data(format!("{name} of {url} is not of this set"))
+            .expected(set.metric.name(), remote.metric().name()));
+    }
+    let (ids, distances) = cache.truth(k, true, report)?;
+    check_rows(set, &ids, queries)?;
+    let mut truth = Answers::default();
+    for (ids, distances) in ids.iter().zip(distances.iter().flat_map(|d| d.iter())) {
+        let scores: Vec<f32> = distances.iter().map(|&d| set.metric.score(d)).collect();
+        truth.push_truth(set.metric, ids, &scores);
+    }
+    Ok(Subject::of_server(remote, url, truth))
+}
+
+fn check_rows(set: &Set, ids: &IdMatrix, queries: &Queries) -> Result<(), Failure> {
+    if ids.rows() == queries.rows() {
+        return Ok(());
+    }
+    let truth = set.truth.as_ref().map(InputSpec::to_string).unwrap_or_default();
+    Err(Failure::data(format!("{truth} is not of these queries")).expected(
+        format!("{} rows, one a query of {}", queries.rows(), set.queries),
+        ids.rows().to_string(),
+    ))
+}
+
+fn table(ground: &Ground<'_>, points: &[Point]) -> String {
+    let Some(first) = points.first() else { return String::new() };
+    let mut text = format!(
+        "{}  {} × {}, {}; {} queries, k {}\n",
+        styled(BOLD, &ground.set.name),
+        units::count(first.n),
+        first.dim,
+        first.metric,
+        units::count(first.queries),
+        first.k,
+    );
+    let varied = varied(points);
+    let names = varied.iter().map(String::as_str).chain([
+        "search",
+        "threads",
+        "recall by id",
+        "by distance",
+        "queries/s",
+        "spread",
+        "p50",
+        "p99",
+    ]);
+    let mut table = Table::new(names);
+    for point in points {
+        let mut cells: Vec<String> =
+            varied.iter().map(|name| shown(point.build.get(name))).collect();
+        let search =
+            point.search.iter().map(|(name, value)| format!("{name} {}", shown(Some(value))));
+        cells.extend([
+            search.collect::<Vec<_>>().join(" "),
+            point.threads.to_string(),
+            units::share(point.recall_id),
+            units::share(point.recall_distance),
+            units::count(point.qps_median.round() as u64),
+            spread(&point.qps_rounds),
+        ]);
+        let time =
+            |micros: Option<f64>| micros.map_or(String::new(), |us| units::seconds(us / 1e6));
+        cells.extend([time(point.p50_us), time(point.p99_us)]);
+        table.row(cells);
+    }
+    table.write(&mut text);
+    text
+}
+
+/// Parameters in which the builds differ.
+fn varied(points: &[Point]) -> Vec<String> {
+    let Some(first) = points.first() else { return Vec::new() };
+    let differs =
+        |name: &&String| points.iter().any(|p| p.build.get(*name) != first.build.get(*name));
+    first.build.keys().filter(differs).cloned().collect()
+}
+
+fn shown(value: Option<&Value>) -> String {
+    match value {
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+        None => String::new(),
+    }
+}
+
+/// How far the rounds lie apart, of their middle.
+fn spread(rounds: &[f64]) -> String {
+    let most = rounds.iter().copied().fold(0.0, f64::max);
+    let least = rounds.iter().copied().fold(f64::INFINITY, f64::min);
+    format!("±{:.1} %", 50.0 * (most - least) / median(rounds).max(1e-9))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_crossed() {
+        let flags = BuildFlags {
+            builder: Vec::new(),
+            max_degree: vec![16, 32],
+            ef_construction: vec![100, 200, 400],
+            alpha: Vec::new(),
+            element: Vec::new(),
+        };
+        let specs = flags.specs(Vec::new());
+        assert_eq!(specs.len(), 6);
+        assert!(specs.iter().any(|s| s.max_degree == 32 && s.ef_construction == 100));
+    }
+}

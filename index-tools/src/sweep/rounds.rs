@@ -1,0 +1,228 @@
+//! The clock: one round of one point.
+//!
+//! A round is whole passes over the query set, so that every round asks the same queries, until its
+//! time is over. Sessions stay from round to round, and a few queries go ahead of the clock, so
+//! that memory and caches are as they are in the middle of a long run.
+
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use vicinage::index::SearchParams;
+
+use crate::exit::{Exit, Failure};
+use crate::interrupt::Interrupt;
+use crate::measure::{Engine, panicked};
+use crate::queries::Queries;
+
+/// Queries of each thread ahead of the clock of each round.
+const WARM_UP: usize = 200;
+
+/// Queries between two looks at the interrupt.
+const AT_A_TIME: usize = 64;
+
+/// The longest latency that is told apart from longer ones, in nanoseconds.
+const LONGEST: u64 = 100_000_000_000;
+
+/// How queries are sent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Pace {
+    /// Each thread asks when it has its answer.
+    Closed,
+    /// So many a second over all threads, at even intervals, whoever is late. A latency counts
+    /// from when the query was due, so that a stall is seen by all the queries that it held up.
+    Open(f64),
+}
+
+/// What a round is to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RoundSpec<'a> {
+    pub(crate) params: SearchParams,
+    pub(crate) pace: Pace,
+    pub(crate) min_time: Duration,
+    /// The processor of each thread; empty where the system may choose.
+    pub(crate) pinned: &'a [usize],
+}
+
+/// What came of a round.
+pub(crate) struct Round {
+    /// Queries answered.
+    pub(crate) queries: u64,
+    pub(crate) qps: f64,
+    pub(crate) latencies: Histogram<u64>,
+}
+
+/// An empty histogram of nanoseconds: three digits, up to 100 s.
+pub(crate) fn histogram() -> Result<Histogram<u64>, Failure> {
+    Histogram::new_with_bounds(1, LONGEST, 3)
+        .map_err(|e| Failure::new(Exit::Internal, format!("no histogram: {e}")))
+}
+
+/// One thread's part of a round.
+struct Part {
+    queries: u64,
+    seconds: f64,
+    latencies: Histogram<u64>,
+}
+
+/// Runs one round, a thread for each session.
+pub(crate) fn run<E: Engine>(
+    engine: &E,
+    sessions: &mut [E::Session],
+    queries: &Queries,
+    spec: RoundSpec<'_>,
+    interrupt: &Interrupt,
+) -> Result<Round, Failure> {
+    let threads = sessions.len();
+    let (barrier, next) = (Barrier::new(threads), AtomicU64::new(0));
+    let (barrier, next) = (&barrier, &next);
+    let parts: Vec<Result<Part, Failure>> = std::thread::scope(|scope| {
+        let workers: Vec<_> = sessions
+            .iter_mut()
+            .enumerate()
+            .map(|(thread, session)| {
+                let asker = Asker { engine, session, queries, params: spec.params, interrupt };
+                scope.spawn(move || {
+                    let pinned = pin(spec.pinned.get(thread).copied());
+                    let mut asker = asker;
+                    let warm = asker.warm_up(thread);
+                    // All threads meet here, failed or not, or the others would wait for ever.
+                    barrier.wait();
+                    pinned.and(warm)?;
+                    match spec.pace {
+                        Pace::Closed => asker.closed(thread, threads, spec.min_time),
+                        Pace::Open(rate) => asker.open(next, rate, spec.min_time),
+                    }
+                })
+            })
+            .collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|_| Err(panicked())))
+            .collect()
+    });
+    let mut round = Round { queries: 0, qps: 0.0, latencies: histogram()? };
+    let mut longest = 0.0_f64;
+    for part in parts {
+        let part = part?;
+        round.queries += part.queries;
+        round.qps += part.queries as f64 / part.seconds.max(1e-9);
+        longest = longest.max(part.seconds);
+        round.latencies += part.latencies;
+    }
+    if let Pace::Open(_) = spec.pace {
+        // The threads share one stream of queries.
+        round.qps = round.queries as f64 / longest.max(1e-9);
+    }
+    Ok(round)
+}
+
+/// One thread that asks.
+struct Asker<'a, E: Engine> {
+    engine: &'a E,
+    session: &'a mut E::Session,
+    queries: &'a Queries,
+    params: SearchParams,
+    interrupt: &'a Interrupt,
+}
+
+impl<E: Engine> Asker<'_, E> {
+    fn ask(&mut self, row: usize) -> Result<(), Failure> {
+        self.engine.ask(self.session, self.queries.row(row), &self.params)?;
+        Ok(())
+    }
+
+    fn warm_up(&mut self, thread: usize) -> Result<(), Failure> {
+        let rows = self.queries.rows();
+        (0..WARM_UP.min(rows)).try_for_each(|at| self.ask((thread * WARM_UP + at) % rows))
+    }
+
+    /// Asks every `threads`th query from `thread` on, whole passes, until the time is over.
+    fn closed(
+        &mut self,
+        thread: usize,
+        threads: usize,
+        min_time: Duration,
+    ) -> Result<Part, Failure> {
+        let mut latencies = histogram()?;
+        let mut asked = 0;
+        let start = Instant::now();
+        let mut last = start;
+        loop {
+            for row in (thread..self.queries.rows()).step_by(threads) {
+                if asked % AT_A_TIME == 0 {
+                    self.interrupt.check()?;
+                }
+                self.ask(row)?;
+                // One look at the clock a query: an answer ends where the next question begins.
+                let now = Instant::now();
+                latencies.saturating_record((now - last).as_nanos() as u64);
+                last = now;
+                asked += 1;
+            }
+            let elapsed = last - start;
+            if elapsed >= min_time || asked == 0 {
+                return Ok(Part {
+                    queries: asked as u64,
+                    seconds: elapsed.as_secs_f64(),
+                    latencies,
+                });
+            }
+        }
+    }
+
+    /// Takes the next query of all threads, waits until it is due, and asks it.
+    fn open(&mut self, next: &AtomicU64, rate: f64, min_time: Duration) -> Result<Part, Failure> {
+        let mut latencies = histogram()?;
+        let mut asked = 0;
+        let start = Instant::now();
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let due = start + Duration::from_secs_f64(at as f64 / rate);
+            if due - start >= min_time {
+                return Ok(Part {
+                    queries: asked,
+                    seconds: start.elapsed().as_secs_f64(),
+                    latencies,
+                });
+            }
+            self.interrupt.check()?;
+            wait_until(due);
+            self.ask((at % self.queries.rows() as u64) as usize)?;
+            latencies.saturating_record(due.elapsed().as_nanos() as u64);
+            asked += 1;
+        }
+    }
+}
+
+/// Sleeps for most of the time and spins for the rest: sleeping alone wakes late by more than a
+/// search takes.
+fn wait_until(due: Instant) {
+    const SPIN: Duration = Duration::from_micros(200);
+    if let Some(most) = due.checked_duration_since(Instant::now()).and_then(|t| t.checked_sub(SPIN))
+    {
+        std::thread::sleep(most);
+    }
+    while Instant::now() < due {
+        std::hint::spin_loop();
+    }
+}
+
+/// Processors that this process may run on, for pinning.
+pub(crate) fn processors() -> Result<Vec<usize>, Failure> {
+    let set = sched_getaffinity(None)
+        .map_err(|e| Failure::new(Exit::Unavailable, format!("cannot tell the processors: {e}")))?;
+    Ok((0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect())
+}
+
+/// Keeps this thread on one processor.
+fn pin(processor: Option<usize>) -> Result<(), Failure> {
+    let Some(processor) = processor else { return Ok(()) };
+    let mut set = CpuSet::new();
+    set.set(processor);
+    sched_setaffinity(None, &set).map_err(|e| {
+        Failure::new(Exit::Unavailable, format!("cannot pin to processor {processor}: {e}"))
+    })
+}
