@@ -84,7 +84,10 @@ pub use attributes::{
 };
 pub use error::{Position, ReadError, WriteError};
 #[cfg(feature = "hdf5")]
-pub use hdf5::{AnnArray, AnnAttributes, AnnFile, AnnPart, AnnValues, AnnWriter, describe_hdf5};
+pub use hdf5::{
+    AnnArray, AnnAttributes, AnnFile, AnnPart, AnnResult, AnnValues, AnnWriter, describe_hdf5,
+    write_ann_result,
+};
 pub use ids::{DuplicateId, find_duplicate_id};
 pub use matrix::{
     DistanceMatrix, IdMatrix, Matrix, read_distances, read_ids, write_distances,

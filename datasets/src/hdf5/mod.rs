@@ -8,6 +8,7 @@
 //! | `read` | the reader of vectors |
 //! | `describe` | which arrays there are, and the metric |
 //! | `write` | the writer |
+//! | `result` | result files of ann-benchmarks |
 //! | `encode` | the bytes of the metadata that the writer needs |
 //!
 //! An array that lies in one piece is read as any flat file is; chunks are left to hdf5-pure, a
@@ -17,10 +18,12 @@ mod array;
 mod describe;
 mod encode;
 mod read;
+mod result;
 mod source;
 mod write;
 
 pub use describe::{AnnArray, AnnFile, describe_hdf5};
+pub use result::{AnnResult, write_ann_result};
 pub use write::{AnnAttributes, AnnPart, AnnValues, AnnWriter};
 
 pub(crate) use array::Array;

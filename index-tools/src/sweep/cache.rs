@@ -149,9 +149,8 @@ fn read_report(spec: &BuildSpec, told: &Value) -> Result<Built, Failure> {
     }
     let made = &report["meta"]["build"];
     let mut build = spec.params();
-    for name in ["alpha", "backfill"] {
-        build.insert(name.to_owned(), made[name].clone());
-    }
+    build.insert("alpha".to_owned(), made["alpha"].as_f64().map_or(Value::Null, shortest));
+    build.insert("backfill".to_owned(), made["backfill"].clone());
     build.insert("threads".to_owned(), json!(spec.threads));
     Ok(Built {
         index: PathBuf::new(),
@@ -162,4 +161,9 @@ fn read_report(spec: &BuildSpec, told: &Value) -> Result<Built, Failure> {
         writer: report["meta"]["writer"].as_str().ok_or_else(incomplete)?.to_owned(),
         commit: crate::machine::COMMIT.map(str::to_owned),
     })
+}
+
+/// A number that was an f32, as people write it: 1.1, not 1.10000002.
+fn shortest(value: f64) -> Value {
+    (value as f32).to_string().parse::<f64>().map_or(Value::Null, |value| json!(value))
 }

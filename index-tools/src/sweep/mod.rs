@@ -8,8 +8,10 @@
 //! | `points` | what is measured: judged once, then rounds in turn |
 //! | `rounds` | the clock |
 //! | `remote` | a server as the engine |
+//! | `ann_benchmarks` | the points as that project's result files |
 //! | `worker` | the protocol of `benches/peers` |
 
+mod ann_benchmarks;
 mod builds;
 mod cache;
 mod points;
@@ -124,6 +126,10 @@ pub(crate) struct SweepArgs {
     /// Where the results go; points that it has are not measured again
     #[arg(long, value_name = "FILE.jsonl", default_value = "sweep.jsonl")]
     out: PathBuf,
+    /// Also write the results of one thread as ann-benchmarks' result files, which its plot.py and
+    /// data_export.py read, into this folder
+    #[arg(long, value_name = "DIR")]
+    ann_benchmarks_out: Option<PathBuf>,
     /// Folder for indexes and true neighbors
     #[arg(long, value_name = "DIR", default_value = "sweep-cache")]
     cache: PathBuf,
@@ -199,7 +205,10 @@ struct Plan {
     paces: Vec<Pace>,
     rounds: usize,
     min_time: Duration,
+    /// The processors that threads are pinned to, in order; empty where they are not.
     processors: Vec<usize>,
+    /// Where result files of ann-benchmarks go.
+    ann_benchmarks: Option<PathBuf>,
 }
 
 /// The first that says anything.
@@ -236,6 +245,7 @@ impl Plan {
             min_time: Duration::try_from_secs_f64(min_seconds)
                 .map_err(|e| Failure::usage(format!("--min-seconds {min_seconds}: {e}")))?,
             processors: if args.pin || config.pin { processors()? } else { Vec::new() },
+            ann_benchmarks: args.ann_benchmarks_out.clone(),
         };
         plan.check(&rates)?;
         Ok(plan)

@@ -5,6 +5,7 @@ use vicinage::index::Index;
 use vicinage::kernels;
 
 use super::Plan;
+use super::ann_benchmarks;
 use super::builds::SearchSpec;
 use super::cache::Built;
 use super::remote::Remote;
@@ -52,7 +53,7 @@ impl Subject<Index> {
         Self {
             engine,
             name: engine_name(&built.build),
-            version: built.writer.clone(),
+            version: version(&built.writer),
             commit: built.commit.clone(),
             n,
             dim,
@@ -67,6 +68,11 @@ impl Subject<Index> {
     }
 }
 
+/// The version of the program that wrote an index.
+pub(crate) fn version(writer: &str) -> String {
+    writer.rsplit(' ').next().unwrap_or(writer).to_owned()
+}
+
 /// What an engine of ours is called: the reference builder searched by us is another curve.
 pub(crate) fn engine_name(build: &Params) -> &'static str {
     if build.get("builder") == Some(&json!("hnsw-rs")) { "hnsw-rs" } else { "vicinage" }
@@ -76,10 +82,10 @@ impl Subject<Remote> {
     pub(crate) fn of_server(engine: Remote, url: &str, truth: Answers) -> Self {
         let mut build = engine.build();
         build.insert("server".to_owned(), json!(url));
-        let version = build.get("writer").and_then(|writer| writer.as_str()).unwrap_or("unknown");
+        let writer = build.get("writer").and_then(|writer| writer.as_str()).unwrap_or("unknown");
         Self {
             name: "vicinage-http",
-            version: version.to_owned(),
+            version: version(writer),
             commit: None,
             n: engine.detail.n,
             dim: engine.detail.dim,
@@ -264,6 +270,25 @@ impl Ground<'_> {
             ..self.line(open.subject, open.search, open.threads, open.pace)
         })
     }
+
+    /// Writes a point that one thread asked for as ann-benchmarks has it, if that is wanted.
+    fn write_ann_benchmarks<E: Engine>(
+        &self,
+        open: &Open<'_, E>,
+        point: &Point,
+        report: &Reporter,
+    ) -> Result<(), Failure> {
+        let best = open.rounds.iter().max_by(|a, b| a.qps.total_cmp(&b.qps));
+        let (Some(folder), Some(best)) = (&self.plan.ann_benchmarks, best) else { return Ok(()) };
+        if best.first_pass.is_empty() {
+            return Ok(());
+        }
+        let (engine, params) = (&open.subject.engine, open.search.search(self.k));
+        report.start_step("answers", self.queries.rows() as u64, "queries");
+        let (answers, _) = answer_all(engine, self.queries, &params, threads_or_cores(0), report)?;
+        report.finish();
+        ann_benchmarks::write(folder, point, engine.metric(), &answers, &best.first_pass)
+    }
 }
 
 /// Measures what is not in `results` yet, in turn, and adds it there. All points are given back.
@@ -295,9 +320,10 @@ pub(crate) fn measure<E: Engine>(
         }
     }
     report.finish();
-    for point in &open {
-        let point = ground.finish(point)?;
+    for open in &open {
+        let point = ground.finish(open)?;
         results.add(point.clone())?;
+        ground.write_ann_benchmarks(open, &point, report)?;
         points.push(point);
     }
     Ok(points)

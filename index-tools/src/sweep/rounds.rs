@@ -52,6 +52,8 @@ pub(crate) struct Round {
     pub(crate) queries: u64,
     pub(crate) qps: f64,
     pub(crate) latencies: Histogram<u64>,
+    /// Seconds of each query of the first pass, where one thread asked them in order.
+    pub(crate) first_pass: Vec<f32>,
 }
 
 /// An empty histogram of nanoseconds: three digits, up to 100 s.
@@ -65,6 +67,7 @@ struct Part {
     queries: u64,
     seconds: f64,
     latencies: Histogram<u64>,
+    first_pass: Vec<f32>,
 }
 
 /// Runs one round, a thread for each session.
@@ -103,7 +106,7 @@ pub(crate) fn run<E: Engine>(
             .map(|worker| worker.join().unwrap_or_else(|_| Err(panicked())))
             .collect()
     });
-    let mut round = Round { queries: 0, qps: 0.0, latencies: histogram()? };
+    let mut round = Round { queries: 0, qps: 0.0, latencies: histogram()?, first_pass: Vec::new() };
     let mut longest = 0.0_f64;
     for part in parts {
         let part = part?;
@@ -111,6 +114,9 @@ pub(crate) fn run<E: Engine>(
         round.qps += part.queries as f64 / part.seconds.max(1e-9);
         longest = longest.max(part.seconds);
         round.latencies += part.latencies;
+        if threads == 1 {
+            round.first_pass = part.first_pass;
+        }
     }
     if let Pace::Open(_) = spec.pace {
         // The threads share one stream of queries.
@@ -147,8 +153,8 @@ impl<E: Engine> Asker<'_, E> {
         min_time: Duration,
     ) -> Result<Part, Failure> {
         let mut latencies = histogram()?;
-        let mut asked = 0;
-        let start = Instant::now();
+        let mut first_pass = Vec::with_capacity(self.queries.rows());
+        let (mut asked, start) = (0, Instant::now());
         let mut last = start;
         loop {
             for row in (thread..self.queries.rows()).step_by(threads) {
@@ -158,17 +164,18 @@ impl<E: Engine> Asker<'_, E> {
                 self.ask(row)?;
                 // One look at the clock a query: an answer ends where the next question begins.
                 let now = Instant::now();
-                latencies.saturating_record((now - last).as_nanos() as u64);
+                let took = now - last;
+                latencies.saturating_record(took.as_nanos() as u64);
+                if first_pass.len() < first_pass.capacity() {
+                    first_pass.push(took.as_secs_f32());
+                }
                 last = now;
                 asked += 1;
             }
             let elapsed = last - start;
             if elapsed >= min_time || asked == 0 {
-                return Ok(Part {
-                    queries: asked as u64,
-                    seconds: elapsed.as_secs_f64(),
-                    latencies,
-                });
+                let (queries, seconds) = (asked as u64, elapsed.as_secs_f64());
+                return Ok(Part { queries, seconds, latencies, first_pass });
             }
         }
     }
@@ -182,11 +189,8 @@ impl<E: Engine> Asker<'_, E> {
             let at = next.fetch_add(1, Ordering::Relaxed);
             let due = start + Duration::from_secs_f64(at as f64 / rate);
             if due - start >= min_time {
-                return Ok(Part {
-                    queries: asked,
-                    seconds: start.elapsed().as_secs_f64(),
-                    latencies,
-                });
+                let seconds = start.elapsed().as_secs_f64();
+                return Ok(Part { queries: asked, seconds, latencies, first_pass: Vec::new() });
             }
             self.interrupt.check()?;
             wait_until(due);

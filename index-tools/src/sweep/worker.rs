@@ -13,6 +13,7 @@ use vicinage_datasets::{IdMatrix, write_ids};
 
 use super::builds::{BuildSpec, SearchSpec};
 use super::cache::Cache;
+use super::points::version;
 use super::rounds::{Pace, RoundSpec, run};
 use super::set::Set;
 use crate::exit::Failure;
@@ -96,7 +97,7 @@ fn load(
         ("build_seconds".to_owned(), json!(built.seconds)),
         ("build_peak_mib".to_owned(), json!(built.peak_mib)),
         ("index_bytes_per_vector".to_owned(), json!(built.bytes_per_vector)),
-        ("engine_version".to_owned(), json!(built.writer)),
+        ("engine_version".to_owned(), json!(version(&built.writer))),
         ("git_commit".to_owned(), json!(built.commit)),
         ("isa".to_owned(), json!(kernels::active().ok().map(|isa| isa.name()))),
     ]);
