@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `source` | opening a file: its magic, footer and claims, held against its length |
 //! | `pages` | a look at every page before the library decodes it |
+//! | `runs` | a look at values that are packed by runs or differences |
 //! | `thrift` | a look at footer and page headers before the library decodes them |
 //! | `write` | the writer |
 //! | `table` | the writer of tables without vectors |
@@ -15,6 +16,7 @@
 //! size in the page's header, which is below 2 GiB.
 
 mod pages;
+mod runs;
 mod source;
 mod table;
 mod thrift;

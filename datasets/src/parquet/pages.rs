@@ -1,10 +1,11 @@
-//! Looks at every page before the library decodes it. parquet 60.1 trusts six things in a page
-//! and panics, or takes any amount of memory, if they are not so (found by mutating files): that a
-//! page of dictionary keys comes after a dictionary, that the keys of fixed-length values are
-//! within it, that a page or dictionary of plain texts has no more of them than it announces and
-//! nothing behind, that a dictionary has as many values as it announces, that the bytes of a
-//! byte-stream-split page are as many as its values need, and that the packed definition levels of
-//! a flat column are all there. What else it finds wrong is an error.
+//! Looks at every page before the library decodes it. parquet 60.1 trusts things in a page, and
+//! panics or takes any amount of memory if they are not so (found by mutating files and by
+//! fuzzing): that a page of dictionary keys comes after a dictionary, that the keys of fixed-length values are
+//! within it, that
+//! a page or dictionary of plain texts has no more of them than it announces and nothing behind,
+//! that a dictionary has as many values as it announces, that the bytes of a byte-stream-split page
+//! are as many as its values need, and that packed levels and numbers are whole (`runs`). What else
+//! it finds wrong is an error.
 
 use std::fs::File;
 use std::io::Read;
@@ -19,6 +20,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::schema::types::ColumnDescPtr;
 
+use crate::parquet::runs::{check_keys, check_runs, take_deltas};
 use crate::parquet::thrift::{CUT_OFF, Checked, page_sizes};
 
 /// How much larger than the file a page may become.
@@ -165,9 +167,9 @@ impl Headers {
 /// The parts of a data page that are looked at.
 struct DataPage<'a> {
     encoding: Encoding,
-    /// The definition levels, if the column has them and they are in the RLE encoding.
-    levels: Option<&'a [u8]>,
-    /// Number of definition levels.
+    /// The levels that are packed by their runs, each with the most that one can be.
+    levels: [Option<(&'a [u8], i16)>; 2],
+    /// Number of levels of each kind.
     level_count: usize,
     values: &'a [u8],
     /// The most values that there can be.
@@ -191,9 +193,8 @@ impl CheckedPages {
         {
             return Err("a page with more entries of lists than its bytes can be");
         }
-        let is_flat = self.column.max_rep_level() == 0 && self.column.max_def_level() == 1;
-        if let Some(levels) = page.levels.filter(|_| is_flat) {
-            check_levels(levels, page.level_count)?;
+        for (levels, max) in page.levels.into_iter().flatten() {
+            check_runs(levels, level_bits(max), page.level_count, true)?;
         }
         match page.encoding {
             Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY => {
@@ -201,7 +202,22 @@ impl CheckedPages {
                     self.dictionary.ok_or("a page of dictionary keys before a dictionary")?;
                 if self.column.physical_type() == Type::FIXED_LEN_BYTE_ARRAY {
                     check_keys(page.values, page.value_count, size)?;
+                } else if let [width, runs @ ..] = page.values {
+                    check_runs(runs, usize::from(*width), page.value_count, false)?;
                 }
+            }
+            Encoding::RLE => {
+                let runs = page.values.get(4..).unwrap_or_default();
+                check_runs(runs, 1, page.value_count, false)?;
+            }
+            Encoding::DELTA_BINARY_PACKED | Encoding::DELTA_LENGTH_BYTE_ARRAY => {
+                take_deltas(&mut { page.values })?;
+            }
+            Encoding::DELTA_BYTE_ARRAY => {
+                // The lengths of what is shared with the text before, then those of the rest.
+                let mut rest = page.values;
+                take_deltas(&mut rest)?;
+                take_deltas(&mut rest)?;
             }
             Encoding::PLAIN if is_text => check_texts(page.values, page.value_count)?,
             Encoding::BYTE_STREAM_SPLIT
@@ -240,16 +256,16 @@ impl CheckedPages {
             } => {
                 let count = *num_values as usize;
                 let mut rest = &buf[..];
-                let mut levels = None;
-                if self.column.max_rep_level() > 0 {
-                    take_levels(&mut rest, *rep_level_encoding, self.column.max_rep_level(), count)
-                        .ok_or(SHORT)?;
-                }
-                if self.column.max_def_level() > 0 {
-                    let max = self.column.max_def_level();
-                    let taken =
-                        take_levels(&mut rest, *def_level_encoding, max, count).ok_or(SHORT)?;
-                    levels = Some(taken).filter(|_| *def_level_encoding == Encoding::RLE);
+                let mut levels = [None; 2];
+                let kinds = [
+                    (self.column.max_rep_level(), *rep_level_encoding),
+                    (self.column.max_def_level(), *def_level_encoding),
+                ];
+                for (levels, (max, encoding)) in levels.iter_mut().zip(kinds) {
+                    if max > 0 {
+                        let taken = take_levels(&mut rest, encoding, max, count).ok_or(SHORT)?;
+                        *levels = Some((taken, max)).filter(|_| encoding == Encoding::RLE);
+                    }
                 }
                 Ok(DataPage {
                     encoding: *encoding,
@@ -268,13 +284,16 @@ impl CheckedPages {
                 rep_levels_byte_len,
                 ..
             } => {
-                let (_, rest) = buf.split_at_checked(*rep_levels_byte_len as usize).ok_or(SHORT)?;
-                let (levels, values) =
+                let (rep, rest) =
+                    buf.split_at_checked(*rep_levels_byte_len as usize).ok_or(SHORT)?;
+                let (def, values) =
                     rest.split_at_checked(*def_levels_byte_len as usize).ok_or(SHORT)?;
+                let levels =
+                    [(rep, self.column.max_rep_level()), (def, self.column.max_def_level())];
                 let values_left = num_values.checked_sub(*num_nulls);
                 Ok(DataPage {
                     encoding: *encoding,
-                    levels: Some(levels),
+                    levels: levels.map(|levels| Some(levels).filter(|&(_, max)| max > 0)),
                     level_count: *num_values as usize,
                     values,
                     value_count: values_left.ok_or("a page of more nulls than values")? as usize,
@@ -282,6 +301,11 @@ impl CheckedPages {
             }
         }
     }
+}
+
+/// Bits of a level of at most `max`.
+fn level_bits(max: i16) -> usize {
+    (16 - max.leading_zeros()) as usize
 }
 
 /// Takes the levels of a page of version 1 off the front.
@@ -296,69 +320,11 @@ fn take_levels<'a>(
         *rest = behind;
         u32::from_le_bytes(*len) as usize
     } else {
-        let width = (16 - max.leading_zeros()) as usize;
-        (count * width).div_ceil(8)
+        (count * level_bits(max)).div_ceil(8)
     };
     let (levels, behind) = rest.split_at_checked(len)?;
     *rest = behind;
     Some(levels)
-}
-
-/// A run of the hybrid of run lengths and bit packing.
-enum Run<'a> {
-    /// One value, so many times.
-    Repeated(u64, usize),
-    /// So many values, packed; there may be fewer bytes than they need.
-    Packed(&'a [u8], usize),
-}
-
-/// Takes the next run off the front; `None` at the end.
-fn take_run<'a>(rest: &mut &'a [u8], width: usize) -> Checked<Option<Run<'a>>> {
-    const SHORT: &str = "a run of values that is cut off";
-    if rest.is_empty() {
-        return Ok(None);
-    }
-    let mut header = 0_u64;
-    for shift in (0..).step_by(7) {
-        let (&byte, behind) = rest.split_first().ok_or(SHORT)?;
-        *rest = behind;
-        if shift > 28 {
-            return Err("a run of values beyond 2^32");
-        }
-        header |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            break;
-        }
-    }
-    let count = (header >> 1) as usize;
-    if header & 1 == 1 {
-        let bytes = rest.len().min(count * width);
-        let (packed, behind) = rest.split_at(bytes);
-        *rest = behind;
-        return Ok(Some(Run::Packed(packed, count * 8)));
-    }
-    let (bytes, behind) = rest.split_at_checked(width.div_ceil(8)).ok_or(SHORT)?;
-    *rest = behind;
-    let value = bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte));
-    Ok(Some(Run::Repeated(value, count)))
-}
-
-/// Checks that `count` levels of one bit are there, as far as there are runs.
-fn check_levels(mut levels: &[u8], count: usize) -> Checked<()> {
-    let mut left = count;
-    while left > 0 {
-        match take_run(&mut levels, 1)? {
-            None => return Ok(()),
-            Some(Run::Repeated(_, count)) => left = left.saturating_sub(count),
-            Some(Run::Packed(packed, count)) => {
-                if packed.len() * 8 < count.min(left) {
-                    return Err("packed levels that are cut off");
-                }
-                left = left.saturating_sub(count);
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Checks that the bytes are at most `count` texts, each behind its length, and nothing else.
@@ -369,48 +335,4 @@ fn check_texts(mut values: &[u8], count: usize) -> Checked<()> {
         values = rest.get(len..).ok_or("a text that is longer than its page")?;
     }
     if values.is_empty() { Ok(()) } else { Err("bytes behind the last text of a page") }
-}
-
-/// Checks that the first `count` keys are within a dictionary of `size` values.
-fn check_keys(values: &[u8], count: usize, size: u32) -> Checked<()> {
-    const OUTSIDE: &str = "a key that is not in the dictionary";
-    let Some((&width, mut rest)) = values.split_first() else { return Ok(()) };
-    let width = usize::from(width);
-    if width > 32 {
-        return Err("dictionary keys of more than 32 bits");
-    }
-    let mut left = count;
-    while left > 0 {
-        let (has_outside, run) = match take_run(&mut rest, width)? {
-            None => return Ok(()),
-            Some(Run::Repeated(key, run)) => (run > 0 && key >= u64::from(size), run),
-            Some(Run::Packed(packed, run)) => {
-                let there = (packed.len() * 8).checked_div(width).unwrap_or(run);
-                let keys = there.min(run).min(left);
-                (!packed_below(packed, width, keys, u64::from(size)), run)
-            }
-        };
-        if has_outside {
-            return Err(OUTSIDE);
-        }
-        left = left.saturating_sub(run);
-    }
-    Ok(())
-}
-
-/// Whether `count` packed values of `width` bits are all below `limit`.
-fn packed_below(packed: &[u8], width: usize, count: usize, limit: u64) -> bool {
-    let (mut bits, mut held) = (0_u64, 0);
-    let mut bytes = packed.iter();
-    (0..count).all(|_| {
-        while held < width {
-            let Some(&byte) = bytes.next() else { return true };
-            bits |= u64::from(byte) << held;
-            held += 8;
-        }
-        let value = bits & ((1 << width) - 1);
-        bits >>= width;
-        held -= width;
-        value < limit
-    })
 }

@@ -9,6 +9,7 @@
 //! | `sidecar` | attributes that lie in a second file |
 //! | `look` | inspect, verify, query |
 //! | `measure` | truth and eval, against naive answers |
+//! | `sweep` | recall and speed, resuming, the worker, a server |
 //! | `stop` | Ctrl-C |
 //! | `datasets`, `fetch` | public and made-up sets; fetching from a server of our own |
 //! | `demo` | the demo on a small set of the same shape |
@@ -26,3 +27,4 @@ mod measure;
 mod sidecar;
 mod stop;
 mod support;
+mod sweep;

@@ -6,7 +6,7 @@ use vicinage_datasets::{AttributeValues, I64ListColumn, IdMatrix, read_distances
 use crate::support::{DIM, N, components, id, inputs, run, with_index, write_table, write_vectors};
 
 /// The rows nearest to query `at`, and their distances, by a scan.
-fn nearest(metric: &str, at: usize, k: usize) -> Vec<(f64, usize)> {
+pub(crate) fn nearest(metric: &str, at: usize, k: usize) -> Vec<(f64, usize)> {
     let (base, queries) = (components(N * DIM, 1), components(50 * DIM, 2));
     let query = &queries[at * DIM..][..DIM];
     let sum = |a: &[f32], b: &[f32]| -> f64 {
