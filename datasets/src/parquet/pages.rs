@@ -1,11 +1,10 @@
 //! Looks at every page before the library decodes it. parquet 60.1 trusts things in a page, and
 //! panics or takes any amount of memory if they are not so (found by mutating files and by
-//! fuzzing): that a page of dictionary keys comes after a dictionary, that the keys of fixed-length values are
-//! within it, that
-//! a page or dictionary of plain texts has no more of them than it announces and nothing behind,
-//! that a dictionary has as many values as it announces, that the bytes of a byte-stream-split page
-//! are as many as its values need, and that packed levels and numbers are whole (`runs`). What else
-//! it finds wrong is an error.
+//! fuzzing): that a page of dictionary keys comes after a dictionary, that the keys of fixed-length
+//! values are within it, that a page or dictionary of plain texts has no more of them than it
+//! announces and nothing behind, that a dictionary has as many values as it announces, that the
+//! bytes of a byte-stream-split page are as many as its values need, and that packed levels and
+//! numbers are whole (`runs`). What else it finds wrong is an error.
 
 use std::fs::File;
 use std::io::Read;
