@@ -9,6 +9,7 @@
 //! | `sidecar` | attributes that lie in a second file |
 //! | `look` | inspect, verify, query |
 //! | `measure` | truth and eval, against naive answers |
+//! | `curves` | compare and plot, over result lines |
 //! | `stop` | Ctrl-C |
 //! | `datasets`, `fetch` | public and made-up sets; fetching from a server of our own |
 //! | `demo` | the demo on a small set of the same shape |
@@ -17,6 +18,7 @@
 
 mod build;
 mod convert;
+mod curves;
 mod datasets;
 mod demo;
 mod fetch;
