@@ -111,24 +111,32 @@ fn engines(points: &[Point]) -> Vec<Engine> {
     };
     keys.sort_by_cached_key(|key| (key.0 != OURS, key.0.clone(), std::cmp::Reverse(latest(key))));
     let (mut ours, mut peers) = (0, 0);
-    let all = keys.clone();
     let engine = |(name, version): (String, String)| {
         let next = if name == OURS { &mut ours } else { &mut peers };
         let style = Style::new(*next, name == OURS);
         *next += 1;
-        let several = all.iter().filter(|key| key.0 == name).count() > 1;
         let of_it = |point: &&Point| point.engine == name && point.version() == version;
         let python_loop = points.iter().filter(of_it).any(|point| point.python_loop);
-        let mut label = printable(&name);
-        if several {
-            label += &format!(" {}", printable(&version));
-        }
-        if python_loop {
-            label += " †";
-        }
+        let dagger = if python_loop { " †" } else { "" };
+        let label = format!("{}{dagger}", printable(&label(points, &name, &version)));
         Engine { name, version, label, style, python_loop }
     };
     keys.into_iter().map(engine).collect()
+}
+
+/// The name of an engine; where there are several versions of it, with what tells this one apart.
+fn label(points: &[Point], name: &str, version: &str) -> String {
+    let of_name = || points.iter().filter(|point| point.engine == name);
+    let versions = distinct(of_name(), Point::version);
+    let numbers = distinct(of_name(), |point| point.engine_version.as_str());
+    let number = of_name().find(|point| point.version() == version);
+    match number {
+        _ if versions.len() == 1 => name.to_owned(),
+        Some(point) if numbers.len() == versions.len() => {
+            format!("{name} {}", point.engine_version)
+        }
+        _ => format!("{name} {version}"),
+    }
 }
 
 /// Parameters as people write them: `ef=64, rerank=true`.

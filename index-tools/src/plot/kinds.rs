@@ -177,8 +177,9 @@ fn cost(
     cost: fn(&Point) -> Option<f64>,
 ) -> Chart {
     let (count, points) = plain(field, task);
-    let about = [threads(count), "down and right is better".to_owned()];
-    let label = format!("{QPS} at {} {}", field.recall, target(field.target));
+    let better = "down and right is better".to_owned();
+    let about = [field.recall.to_string(), threads(count), better];
+    let label = format!("{QPS} at recall {}", target(field.target));
     let mut chart = blank(task, kind.name(), &about, [Axis::new(label, Stretch::Log), axis]);
     let mut missing = Vec::new();
     for (engine, curve) in field.curves(&points) {
@@ -315,10 +316,10 @@ fn scaling(field: &Field, task: &Task) -> Chart {
     let points = field.of_task(task, Group::is_plain);
     let counts = distinct(points.iter().copied(), |point| point.threads);
     let given: Vec<f64> = counts.iter().map(|&count| count as f64).collect();
-    let label = format!("{QPS} at {} {}", field.recall, target(field.target));
+    let label = format!("{QPS} at recall {}", target(field.target));
     let axis = Axis { given: Some(given), ..Axis::new("searching threads", Stretch::Log) };
     let axes = [axis, Axis::new(label, Stretch::Log)];
-    let about = ["up is better".to_owned()];
+    let about = [field.recall.to_string(), "up is better".to_owned()];
     let mut chart = blank(task, Kind::Threads.name(), &about, axes);
     let mut missing = Vec::new();
     for (engine, curve) in field.curves(&points) {
@@ -362,6 +363,9 @@ fn linear(series: &[Series]) -> Option<Series> {
     Some(Series { label, style, line, beaten: Vec::new(), faintness })
 }
 
+/// A figure of a point.
+type Figure<'a> = &'a dyn Fn(&Point) -> f64;
+
 /// Speed and recall for each shape of filter.
 fn filters(field: &Field, task: &Task) -> Vec<Chart> {
     let filtered = |group: &Group| group.filter.is_some() && group.offered().is_none();
@@ -372,7 +376,7 @@ fn filters(field: &Field, task: &Task) -> Vec<Chart> {
     for name in distinct(points.iter().copied(), shape) {
         let of_shape: Vec<_> = points.iter().copied().filter(|p| shape(p) == name).collect();
         let what = printable(&name.unwrap_or_default());
-        let sides: [(Axis, &dyn Fn(&Point) -> f64); 2] = [
+        let sides: [(Axis, Figure); 2] = [
             (Axis::new(QPS, Stretch::Log), &|point| point.qps_median),
             (recall_axis(field), &|point| field.recall.of(point)),
         ];

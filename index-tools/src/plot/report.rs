@@ -149,7 +149,7 @@ fn warnings(field: &Field) -> Vec<String> {
     }
     let uneven = |what: &dyn Fn(&Point) -> u64| {
         let tasks = field.tasks().into_iter().filter(|task| {
-            distinct(points.iter().filter(|p| Task::of(p) == *task), |point| what(point)).len() > 1
+            distinct(points.iter().filter(|p| Task::of(p) == *task), what).len() > 1
         });
         let names: Vec<_> = tasks.map(|task| format!("{}, k {}", task.dataset, task.k)).collect();
         names.join("; ")

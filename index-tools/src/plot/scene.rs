@@ -28,7 +28,7 @@ pub(super) enum Dash {
     Solid,
     Dashed,
     Dotted,
-    DashDot,
+    Alternate,
 }
 
 impl Dash {
@@ -38,7 +38,7 @@ impl Dash {
             Self::Solid => &[],
             Self::Dashed => &[4.0, 2.0],
             Self::Dotted => &[1.2, 1.6],
-            Self::DashDot => &[5.0, 1.8, 1.2, 1.8],
+            Self::Alternate => &[5.0, 1.8, 1.2, 1.8],
         }
     }
 }

@@ -28,7 +28,7 @@ const SHAPES: [Shape; 8] = [
     Shape::Plus,
 ];
 
-const DASHES: [Dash; 4] = [Dash::Solid, Dash::Dashed, Dash::DashDot, Dash::Dotted];
+const DASHES: [Dash; 4] = [Dash::Solid, Dash::Dashed, Dash::Alternate, Dash::Dotted];
 
 /// How a series looks.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -266,6 +266,17 @@ fn what_is_asked_for_is_shown_or_refused() {
 }
 
 #[test]
+fn versions_of_one_engine_are_told_apart() {
+    let dir = two_files();
+    let later = json!({"engine_version": "2.0", "git_commit": "0123456789"});
+    write(&dir.path().join("b.jsonl"), &curve("vicinage", 2000.0, 5, &later));
+    run(dir.path(), "plot a.jsonl b.jsonl --out r.svg").ok();
+    let svg = fs::read_to_string(dir.path().join("r.svg")).unwrap();
+    assert!(svg.contains(">vicinage 1.0</text>") && svg.contains(">vicinage 2.0</text>"));
+    run(dir.path(), "compare a.jsonl b.jsonl").ok().says(&["vicinage 2.0 (0123456), b.jsonl"]);
+}
+
+#[test]
 fn a_picture_is_written_whole_or_not_at_all() {
     let dir = two_files();
     run(dir.path(), "plot a.jsonl --out no/such/folder/r.svg").fails(74, &["r.svg"]);
