@@ -2,14 +2,15 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `plan`, `build`, `inspect`, `verify`, `convert`, `truth`, `query`, `eval`, `demo`, `completions` | the verbs |
 //! | `sweep/` | the verb of that name: recall and speed over builds and parameters |
+//! | `plan`, `build`, `inspect`, `verify`, `convert`, `truth`, `query`, `eval`, `compare`, `demo`, `completions` | the verbs |
 //! | `datasets/` | the verb of that name: list, fetch, generate, describe |
+//! | `plot/` | the verb of that name: pictures and reports of results |
 //! | `args` | arguments that several verbs share |
 //! | `input`, `sidecar`, `batch` | from data files to the items of a build |
 //! | `queries` | query vectors |
 //! | `measure` | asking many queries; recall, usefulness, speed |
-//! | `results` | result lines: what was measured |
+//! | `results`, `curves` | result lines: what was measured; fronts of recall and speed |
 //! | `shortlist` | answers with attributes, as a table |
 //! | `machine` | processor, memory, commit |
 //! | `progress`, `interrupt` | bars or JSON lines; Ctrl-C |
@@ -21,8 +22,10 @@
 mod args;
 mod batch;
 mod build;
+mod compare;
 mod completions;
 mod convert;
+mod curves;
 mod datasets;
 mod demo;
 mod eval;
@@ -33,6 +36,7 @@ mod interrupt;
 mod machine;
 mod measure;
 mod plan;
+mod plot;
 mod progress;
 mod queries;
 mod query;
@@ -62,6 +66,7 @@ use progress::ProgressMode;
     "      build a real index of 42,877 job titles and try it in the browser\n",
     "  index-tools build --input items.parquet --metric ip --out jobs\n",
     "  index-tools eval jobs --queries users.npy --k 10,100\n",
+    "  index-tools plot results.jsonl --out report.html\n",
     "  index-tools datasets generate two-tower --n 100000 --out tt\n",
     "  vicinage serve --index jobs\n\n",
     "Exit codes: 0 done, 1 internal, 2 usage, 65 bad data, 69 unavailable, 74 input or output,\n",
@@ -83,6 +88,8 @@ enum Verb {
     Query(query::QueryArgs),
     Eval(eval::EvalArgs),
     Sweep(Box<sweep::SweepArgs>),
+    Compare(compare::CompareArgs),
+    Plot(plot::PlotArgs),
     Demo(demo::DemoArgs),
     Datasets(datasets::DatasetsArgs),
     Completions(completions::CompletionsArgs),
@@ -100,6 +107,8 @@ impl Verb {
             Verb::Query(args) => query::run(args),
             Verb::Eval(args) => eval::run(args),
             Verb::Sweep(args) => sweep::run(args),
+            Verb::Compare(args) => compare::run(args),
+            Verb::Plot(args) => plot::run(args),
             Verb::Demo(args) => demo::run(args),
             Verb::Datasets(args) => datasets::run(args),
             Verb::Completions(args) => completions::run(args),
@@ -120,9 +129,12 @@ impl Verb {
                 Some(progress) => progress,
                 None => return false,
             },
-            Verb::Plan(_) | Verb::Inspect(_) | Verb::Query(_) | Verb::Completions(_) => {
-                return false;
-            }
+            Verb::Plan(_)
+            | Verb::Inspect(_)
+            | Verb::Query(_)
+            | Verb::Compare(_)
+            | Verb::Plot(_)
+            | Verb::Completions(_) => return false,
         };
         progress == ProgressMode::Json
     }

@@ -28,6 +28,17 @@ pub(crate) enum Mode {
     Batch,
 }
 
+impl Mode {
+    /// As it is written.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::Batch => "batch",
+        }
+    }
+}
+
 /// One measured point.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -135,12 +146,52 @@ impl Point {
         serde_json::json!([dataset, engine, build, search, k, threads, mode, offered, filter, step])
             .to_string()
     }
+
+    /// The version of the engine, with the commit where that is known: `0.1.0 (aabece0)`.
+    pub(crate) fn version(&self) -> String {
+        match &self.git_commit {
+            Some(commit) => {
+                let short: String = commit.chars().take(7).collect();
+                format!("{} ({short})", self.engine_version)
+            }
+            None => self.engine_version.clone(),
+        }
+    }
+
+    /// A figure that no measurement gives, on which curves could not be drawn: its key, what it
+    /// should be, what it is.
+    fn impossible(&self) -> Option<(&'static str, &'static str, f64)> {
+        let shares = [("recall_id", self.recall_id), ("recall_distance", self.recall_distance)];
+        let selectivity = self.filter.as_ref().map(|filter| ("selectivity", filter.selectivity));
+        let speeds = [("qps", self.qps), ("qps_median", self.qps_median)];
+        let rounds = self.qps_rounds.iter().map(|&qps| ("qps_rounds", qps));
+        let offered = self.offered_qps.map(|qps| ("offered_qps", qps));
+        let share = shares.into_iter().chain(selectivity).find(|(_, x)| !(0.0..=1.0).contains(x));
+        let mut speed = speeds.into_iter().chain(rounds).chain(offered);
+        share
+            .map(|(key, found)| (key, "a share from 0 to 1", found))
+            .or_else(|| {
+                let (key, found) = speed.find(|&(_, qps)| qps <= 0.0)?;
+                Some((key, "a positive number", found))
+            })
+            .or_else(|| (self.threads == 0).then_some(("threads", "at least 1", 0.0)))
+    }
 }
 
 /// Reads the points of a file.
 pub(crate) fn read(path: &Path) -> Result<Vec<Point>, Failure> {
     let bytes = std::fs::read(path).map_err(|error| failed("read", path, &error))?;
     parse(path, &bytes)
+}
+
+/// Reads the points of a file that is to be shown: it has some.
+pub(crate) fn read_some(path: &Path) -> Result<Vec<Point>, Failure> {
+    let points = read(path)?;
+    if points.is_empty() {
+        return Err(Failure::data(format!("{} has no results", path.display()))
+            .expected("a line of JSON for each measured point", "none"));
+    }
+    Ok(points)
 }
 
 fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Point>, Failure> {
@@ -164,7 +215,15 @@ fn parse_line(path: &Path, line: usize, bytes: &[u8]) -> Result<Point, Failure> 
             .at(format!("line {line}"))
             .expected(SCHEMA.to_string(), schema.to_string()));
     }
-    serde_json::from_slice(bytes).map_err(refused)
+    let point: Point = serde_json::from_slice(bytes).map_err(refused)?;
+    match point.impossible() {
+        None => Ok(point),
+        Some((key, expected, found)) => {
+            Err(Failure::data(format!("{} has a point that cannot be", path.display()))
+                .at(format!("line {line}, {key}"))
+                .expected(expected, found.to_string()))
+        }
+    }
 }
 
 /// A file that points are added to. A line is there whole or, after a kill, not at all.

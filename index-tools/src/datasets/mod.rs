@@ -17,6 +17,8 @@ mod generate;
 mod list;
 mod pack;
 
+pub(crate) use checksums::write_whole;
+
 use clap::{Args, Subcommand};
 
 use crate::exit::Failure;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::support::run;
 
-const VERBS: [&str; 11] = [
+const VERBS: [&str; 13] = [
     "plan",
     "build",
     "inspect",
@@ -13,6 +13,8 @@ const VERBS: [&str; 11] = [
     "truth",
     "query",
     "eval",
+    "compare",
+    "plot",
     "demo",
     "datasets",
     "completions",

@@ -10,6 +10,7 @@
 //! | `look` | inspect, verify, query |
 //! | `measure` | truth and eval, against naive answers |
 //! | `sweep` | recall and speed, resuming, the worker, a server |
+//! | `curves` | compare and plot, over result lines |
 //! | `stop` | Ctrl-C |
 //! | `datasets`, `fetch` | public and made-up sets; fetching from a server of our own |
 //! | `demo` | the demo on a small set of the same shape |
@@ -18,6 +19,7 @@
 
 mod build;
 mod convert;
+mod curves;
 mod datasets;
 mod demo;
 mod fetch;
