@@ -6,7 +6,6 @@ import json
 import os
 import selectors
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .machine import thread_environment
+from .machine import memory_mib, thread_environment
 
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 BUILD_LIMIT = 6 * 3600.0
@@ -25,8 +24,8 @@ class WorkerError(Exception):
     """Why a worker gave no answer."""
 
 
-def peer_command(name: str) -> list[str]:
-    return [sys.executable, "-m", "peers.worker", name]
+class WorkerRefusal(WorkerError):
+    """What a worker answered instead of doing as asked; it goes on."""
 
 
 class WorkerProcess:
@@ -78,7 +77,7 @@ class WorkerProcess:
         except ValueError as error:
             raise WorkerError(f"{self.label}: not a JSON line: {line[:200]!r}") from error
         if not reply.get("ok"):
-            raise WorkerError(f"{self.label}: {reply.get('error', 'no reason given')}")
+            raise WorkerRefusal(f"{self.label}: {reply.get('error', 'no reason given')}")
         return reply
 
     def load(self, dataset: str, build: dict, cache: Path) -> dict:
@@ -89,6 +88,14 @@ class WorkerProcess:
             for thread in os.listdir(f"/proc/{self.process.pid}/task"):
                 os.sched_setaffinity(int(thread), {self.pin})
         return reply
+
+    @property
+    def pinned(self) -> list[int] | None:
+        """The processor of each searching thread."""
+        return None if self.pin is None else [self.pin]
+
+    def resident_mib(self) -> float:
+        return memory_mib("VmRSS", self.process.pid)
 
     def search(
         self, search: dict, k: int, min_seconds: float, want_ids: bool

@@ -15,9 +15,17 @@ SCHEMA = 1
 
 
 def line(
-    dataset: Dataset, engine: str, built: dict, search: dict, k: int, recall, rounds: list[dict]
+    dataset: Dataset,
+    engine: str,
+    built: dict,
+    search: dict,
+    k: int,
+    recall: tuple[float, float],
+    rounds: list[dict],
+    pinned: list[int] | None = None,
 ) -> dict:
-    """One point. `built` is a worker's reply to `load`, `rounds` its replies to `search`."""
+    """One point. `built` is a worker's reply to `load`, `rounds` its replies to `search`; `recall`
+    is by id and by distance, `pinned` the processor of each searching thread."""
     qps = [r["queries"] / r["seconds"] for r in rounds]
     last = rounds[-1]
     n, dim = dataset.base.shape
@@ -51,20 +59,16 @@ def line(
         "distances_per_query": last.get("distances_per_query"),
         "visited_per_query": last.get("visited_per_query"),
         "threads": 1,
+        "pinned": pinned,
         "mode": last.get("mode", "closed"),
         "offered_qps": None,
         "python_loop": last.get("python_loop", False),
         "filter": None,
+        "stream": None,
         "isa": built.get("isa"),
         "cpu": cpu_name(),
         "time": now(),
     }
-
-
-def key(result: dict) -> str:
-    """What makes two lines the same point; the build's resolved parameters are not part of it."""
-    parts = [result[name] for name in ("dataset", "engine", "build", "search", "k")]
-    return json.dumps(parts, sort_keys=True)
 
 
 def read(path: Path) -> list[dict]:
