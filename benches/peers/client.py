@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .machine import memory_mib, thread_environment
+from .machine import memory_mib, processor_seconds, thread_environment
 
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 BUILD_LIMIT = 6 * 3600.0
@@ -94,17 +94,23 @@ class WorkerProcess:
         """The processor of each searching thread."""
         return None if self.pin is None else [self.pin]
 
-    def resident_mib(self) -> float:
-        return memory_mib("VmRSS", self.process.pid)
-
     def search(
         self, search: dict, k: int, min_seconds: float, want_ids: bool
     ) -> tuple[dict, np.ndarray | None]:
-        """One round; with the ids of its first pass where they are wanted."""
+        """One round; with the ids of its first pass where they are wanted.
+
+        Added to the reply are `processor_share`, how much of a processor the worker had, and
+        `resident_mib` where the worker did not say.
+        """
         with tempfile.TemporaryDirectory() as folder:
             ids = Path(folder) / "ids.npy"
             request = {"cmd": "search", "search": search, "k": k, "min_seconds": min_seconds}
+            busy, start = processor_seconds(self.process.pid), time.monotonic()
             reply = self.ask(request | {"ids": str(ids) if want_ids else None}, SEARCH_LIMIT)
+            busy = processor_seconds(self.process.pid) - busy
+            reply["processor_share"] = busy / (time.monotonic() - start)
+            if reply.get("resident_mib") is None:
+                reply["resident_mib"] = memory_mib("VmRSS", self.process.pid)
             return reply, np.load(ids) if want_ids else None
 
     def _line(self, deadline: float) -> bytes:

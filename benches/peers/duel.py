@@ -32,6 +32,7 @@ AGAIN = f"{OURS}-again"
 """Our second process where we are measured against ourselves."""
 SCAN_SECONDS = 0.5
 RESERVE_MIB = 1024
+UNDISTURBED = 0.95
 POINT_SECONDS = 0.5
 """What a configuration costs beside its rounds: its answers are judged."""
 LOAD_SECONDS, LOAD_MIB_A_SECOND = 2.0, 200.0
@@ -97,6 +98,7 @@ class Duel:
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
         self.folder = self.tuned / f"duel-{stamp}"
         self.notes: list[str] = []
+        self.wanted = options.engines or [name for name in PEERS if name != "bruteforce"]
         reason = peer(OURS).unavailable(bench.dataset.metric, options.program)
         if reason:
             raise DuelError(f"{OURS}: {reason}")
@@ -144,7 +146,7 @@ class Duel:
         if self.options.against_itself:
             return []
         configs = []
-        for name in self.options.engines or [name for name in PEERS if name != "bruteforce"]:
+        for name in self.wanted:
             summary = read_summary(self.tuned, name) or {"skipped": "it was not tuned"}
             rows = [r for r in summary.get("pareto", []) if r["k"] == self.options.k]
             reason = summary["skipped"] or (None if rows else f"not tuned for k {self.options.k}")
@@ -223,6 +225,15 @@ class Duel:
         print(text, flush=True)
         self.notes.append(text)
 
+    def note_disturbance(self, configs: list[Config]) -> None:
+        shares = [reply["processor_share"] for c in configs for reply in c.replies]
+        low = sum(share < UNDISTURBED for share in shares)
+        if low:
+            share = f"{UNDISTURBED:.0%} of a processor"
+            self.note(
+                f"busy machine: in {low} of {len(shares)} measurements an engine lacked {share}"
+            )
+
     def write(self, configs: list[Config], fleet: Fleet, seconds: float) -> None:
         rows: dict[str, list[dict]] = {}
         for c in sorted(configs, key=attrgetter("recall")):
@@ -238,7 +249,8 @@ class Duel:
         how = f"{o.rounds} rounds of at least {o.min_seconds:g} s a configuration, one thread"
         how += "" if o.pin is None else f" on processor {o.pin}"
         self.notes.insert(0, f"{how}; {seconds:.0f} s in all. {fleet.kept_text}")
-        rivals = [AGAIN] if o.against_itself else [name for name in rows if name != OURS]
+        self.note_disturbance(configs)
+        rivals = [name for name in [AGAIN, *self.wanted] if name in rows]
         text = report.markdown(rows, OURS, rivals, o.recall, self.notes)
         (self.folder / "report.md").write_text(text)
         print(f"\n{text}\n{self.folder / 'report.md'}", flush=True)

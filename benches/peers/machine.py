@@ -57,6 +57,12 @@ def reset_memory_peak() -> float | None:
     return memory_mib("VmRSS")
 
 
+def processor_seconds(process: int) -> float:
+    """What a process and its threads have computed so far."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def available_mib() -> float:
     """Memory that new processes can have."""
     for line in Path("/proc/meminfo").read_text().splitlines():

@@ -16,7 +16,7 @@ def run(tiny, out, program, names=("fake",), **more):
 
 
 def rows_of(folder, name="fake"):
-    untimed = ("time", "qps", "qps_median", "qps_rounds")
+    untimed = ("time", "qps", "qps_median", "qps_rounds", "serve_resident_mib")
     rows = results.read(folder / f"{name}.jsonl")
     return [{key: value for key, value in row.items() if key not in untimed} for row in rows]
 
