@@ -72,8 +72,9 @@ def median_interval(
 
 def thin(
     groups: dict[str, list[tuple[float, float, float]]], targets: Sequence[float], budget: float
-) -> dict[str, list[int]]:
-    """Which points of (recall, qps, cost) of each group to keep so that the costs fit a budget.
+) -> tuple[dict[str, list[int]], float]:
+    """Which points of (recall, qps, cost) of each group to keep so that the costs fit a budget, and
+    the most (in log speed) that this moves a reading.
 
     Points go one by one, first the one whose loss moves the readings of its group the least. Those
     stay without which a reading is no longer between points or no longer reached, and the best
@@ -82,16 +83,18 @@ def thin(
     kept = {name: list(range(len(points))) for name, points in groups.items()}
     spent = sum(point[2] for points in groups.values() for point in points)
     moves: dict[str, tuple[float, int]] = {}
+    moved = 0.0
     while spent > budget:
         for name in kept.keys() - moves.keys():
             moves[name] = cheapest_loss(groups[name], kept[name], targets)
         name = min(moves, key=lambda name: moves[name][0], default=None)
         if name is None or math.isinf(moves[name][0]):
             break
-        _, index = moves.pop(name)
+        move, index = moves.pop(name)
+        moved = max(moved, move)
         kept[name].remove(index)
         spent -= groups[name][index][2]
-    return kept
+    return kept, moved
 
 
 def cheapest_loss(

@@ -23,16 +23,16 @@ from . import curve, report, results
 from .client import WorkerError, WorkerProcess
 from .engines import OURS, PEERS, peer
 from .machine import available_mib, cores
-from .measure import Bench, climb
+from .measure import UNDISTURBED, Bench, climb
 from .recall import IdsError
-from .tune import asked, build_key, label, read_summary, set_folder
+from .results import label
+from .tune import asked, build_key, read_summary, set_folder
 from .worker import WARM_UP_QUERIES
 
 AGAIN = f"{OURS}-again"
 """Our second process where we are measured against ourselves."""
 SCAN_SECONDS = 0.5
 RESERVE_MIB = 1024
-UNDISTURBED = 0.95
 POINT_SECONDS = 0.5
 """What a configuration costs beside its rounds: its answers are judged."""
 LOAD_SECONDS, LOAD_MIB_A_SECOND = 2.0, 200.0
@@ -175,11 +175,12 @@ class Duel:
             name: [(c.recall, c.row["qps"], self.cost(c)) for c in group]
             for name, group in groups.items()
         }
-        kept = curve.thin(points, curve.TARGETS, self.options.budget - fixed)
+        kept, moved = curve.thin(points, curve.TARGETS, self.options.budget - fixed)
         chosen = [groups[name][i] for name, indexes in kept.items() for i in indexes]
         if len(chosen) < len(configs):
             left_out = len(configs) - len(chosen)
-            self.note(f"{left_out} of {len(configs)} configurations left out to fit the budget")
+            text = f"{left_out} of {len(configs)} configurations left out to fit the budget"
+            self.note(f"{text}, which moves readings by up to {math.expm1(moved):.1%}")
         return chosen
 
     def cost(self, config: Config) -> float:

@@ -58,9 +58,9 @@ def reset_memory_peak() -> float | None:
 
 
 def processor_seconds(process: int) -> float:
-    """What a process and its threads have computed so far."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """How long the threads of a process have run on a processor so far."""
+    files = Path(f"/proc/{process}/task").glob("*/schedstat")
+    return sum(int(file.read_text().split()[0]) for file in files) / 1e9
 
 
 def available_mib() -> float:

@@ -10,6 +10,9 @@ from .recall import Judge
 
 ALL_FOUND = 0.9995
 """Recall by distance from which more search gains nothing worth measuring."""
+UNDISTURBED = 0.95
+"""Share of a processor from which an engine counts as having had it for itself."""
+TRIES = 3
 LEAST_GAIN = 1e-4
 """Two steps of a ladder that gain less recall than this end it."""
 
@@ -24,11 +27,13 @@ class Bench:
     def point(
         self, worker: WorkerProcess, built: dict, search: dict, k: int, seconds: float
     ) -> dict:
-        """A result line of one round."""
+        """A result line of one round, or of up to `TRIES` where something else ran meanwhile."""
         reply, ids = worker.search(search, k, seconds, True)
-        recall = self.judges[k].score(ids)
+        recall, rounds = self.judges[k].score(ids), [reply]
+        while rounds[-1]["processor_share"] < UNDISTURBED and len(rounds) < TRIES:
+            rounds.append(worker.search(search, k, seconds, False)[0])
         return results.line(
-            self.dataset, worker.label, built, search, k, recall, [reply], worker.pinned
+            self.dataset, worker.label, built, search, k, recall, rounds, worker.pinned
         )
 
 

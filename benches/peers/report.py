@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from . import curve
+from .results import label
 
 HTML = "report.html"
 
@@ -16,8 +17,9 @@ HTML = "report.html"
 class Ratio:
     """Ours by theirs at one recall: the median over rounds and its interval, or why there is none.
 
-    `kind` is "between" where both curves have points on either side; "at least" or "at most" where
-    one of them has none at a lower recall, whose speed there is at least that of its lowest point.
+    `kind` is "between" where both curves have points on either side. One that has none at a lower
+    recall has at least the speed of its lowest point: the ratio is then "at least" or "at most"
+    what is said, or "fastest" where that is so of both.
     """
 
     kind: str
@@ -28,7 +30,7 @@ class Ratio:
     def __str__(self) -> str:
         if self.middle is None:
             return self.kind
-        sign = {"between": "", "at least": "≥ ", "at most": "≤ "}[self.kind]
+        sign = {"between": "", "at least": "≥ ", "at most": "≤ ", "fastest": "~ "}[self.kind]
         return f"{sign}{self.middle:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
@@ -51,11 +53,8 @@ def paired(ours: list[dict], theirs: list[dict], target: float, recall: str) -> 
     if our_speeds is None or their_speeds is None:
         sides = [(our_speeds, "ours"), (their_speeds, "theirs")]
         return Ratio("not reached by " + " and ".join(who for s, who in sides if s is None))
-    if our_kind == their_kind == "at least":
-        return Ratio("below both curves")
-    kind = {"at least": "at least", "between": "between"}[our_kind]
-    if their_kind == "at least":
-        kind = "at most"
+    kinds = {"between": our_kind, "at least": "at most" if our_kind == "between" else "fastest"}
+    kind = kinds[their_kind]
     each = [a / b for a, b in zip(our_speeds, their_speeds, strict=True)]
     return Ratio(kind, *curve.median_interval(each))
 
@@ -105,7 +104,9 @@ def markdown(
         "",
         f"## Speed of {ours} over theirs, at recall {name}",
         "",
-        "Median over rounds of the ratio in each round, with its 95 % bootstrap interval.",
+        "Median over rounds of the ratio in each round, with its 95 % bootstrap interval. An engine",
+        "without a point at a lower recall is taken at its fastest: ≥ where that is ours, ≤ where it",
+        "is theirs, ~ where it is both.",
         "",
         *table(["engine", *targets], ratios),
         "",
@@ -138,7 +139,7 @@ def builds(rows: dict[str, list[dict]], engines: list[str]) -> list[str]:
 
 
 def build_cells(engine: str, row: dict) -> list[str]:
-    params = " ".join(f"{key}={value}" for key, value in row["build"].items())
+    params = f"{label(row['build'])} threads={row['build']['threads']}"
     numbers = ("build_seconds", "index_bytes_per_vector", "serve_resident_mib")
     return [engine, row["engine_version"], params, *map(figure, (row[key] for key in numbers))]
 

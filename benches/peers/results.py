@@ -33,6 +33,10 @@ def line(
         key: median(values) if (values := [r[key] for r in rounds if r.get(key)]) else None
         for key in ("p50_us", "p95_us", "p99_us", "p999_us")
     }
+    counts = {
+        key: next((r[key] for r in rounds if r.get(key) is not None), None)
+        for key in ("distances_per_query", "visited_per_query")
+    }
     return {
         "schema": SCHEMA,
         "dataset": dataset.name,
@@ -56,8 +60,7 @@ def line(
         "qps_median": median(qps),
         "qps_rounds": qps,
         **latencies,
-        "distances_per_query": last.get("distances_per_query"),
-        "visited_per_query": last.get("visited_per_query"),
+        **counts,
         "threads": 1,
         "pinned": pinned,
         "mode": last.get("mode", "closed"),
@@ -69,6 +72,12 @@ def line(
         "cpu": cpu_name(),
         "time": now(),
     }
+
+
+def label(params: dict) -> str:
+    """Parameters for people, but for the threads."""
+    said = {key: value for key, value in params.items() if key != "threads" and value is not None}
+    return " ".join(f"{key}={value}" for key, value in said.items())
 
 
 def read(path: Path) -> list[dict]:

@@ -32,6 +32,7 @@ from .engines.base import Peer
 from .machine import cores
 from .measure import Bench, climb
 from .recall import IdsError
+from .results import label
 
 RECALLS = ("recall_id", "recall_distance")
 
@@ -114,6 +115,15 @@ class EngineTune:
         else:
             spent = time.monotonic() - start
             print(f"  {self.name}: {len(self.done)} points in {spent:.0f} s", flush=True)
+            self.print_readings()
+
+    def print_readings(self) -> None:
+        for k in self.options.ks:
+            rows = [row for row in self.done.values() if row["k"] == k]
+            points = [(row["recall_id"], row["qps"]) for row in rows]
+            readings = [(target, curve.reading(points, target)[0]) for target in curve.TARGETS]
+            texts = [f"{t:.2f}: {qps:,.0f}" for t, qps in readings if qps is not None]
+            print(f"    queries a second at recall@{k} {', '.join(texts) or 'none'}", flush=True)
 
     def measured_before(self) -> dict[str, dict]:
         """Lines by key; those of another version of the engine do not count."""
@@ -208,10 +218,6 @@ class EngineTune:
             if build not in builds and path.is_relative_to(self.indexes.absolute()):
                 shutil.rmtree(path, ignore_errors=True)
                 entry["index"] = None
-
-
-def label(params: dict) -> str:
-    return " ".join(f"{key}={value}" for key, value in params.items() if key != "threads")
 
 
 def build_key(build: dict) -> str:

@@ -41,9 +41,11 @@ def tiny(tmp_path):
 
 @pytest.fixture
 def program(tmp_path, monkeypatch):
-    """The fake program; the engines `fake` and `stubborn` are in it too."""
+    """The fake program; the engines `fake` and `stubborn` are in it too. It never computes, so the
+    share of a processor that it has says nothing."""
     import peers.engines.vicinage as module
 
+    monkeypatch.setattr("peers.measure.UNDISTURBED", 0.0)
     for cls in (FakePeer, StubbornPeer):
         monkeypatch.setitem(engines.ENGINES, cls.name, ("vicinage", cls.__name__))
         monkeypatch.setattr(module, cls.__name__, cls, raising=False)

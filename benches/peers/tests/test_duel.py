@@ -78,7 +78,7 @@ def test_readings_beyond_the_points_say_so():
     assert report.paired(low, low, 0.99, "recall_id").kind == "not reached by ours and theirs"
     assert str(report.paired(high, low, 0.9, "recall_id")).startswith("≥ ")
     assert str(report.paired(low, high, 0.9, "recall_id")).startswith("≤ ")
-    assert str(report.paired(high, high, 0.9, "recall_id")) == "below both curves"
+    assert str(report.paired(high, high, 0.9, "recall_id")) == "~ 1.00 [1.00, 1.00]"
     assert report.speed_text(high, 0.9, "recall_id") == "≥ 6"
 
 
@@ -90,10 +90,12 @@ def test_a_slow_point_below_the_target_counts_as_measured():
 def test_thinning_keeps_what_readings_need():
     recalls = (0.85, 0.89, 0.91, 0.94, 0.96, 0.985, 0.995)
     points = {"a": [(r, 1000 * (1 - r), 10.0) for r in recalls]}
-    assert curve.thin(points, curve.TARGETS, 1000)["a"] == list(range(7))
-    kept = [recalls[i] for i in curve.thin(points, curve.TARGETS, 60)["a"]]
-    assert len(kept) == 6 and kept[-1] == 0.995
-    tight = [recalls[i] for i in curve.thin(points, curve.TARGETS, 0)["a"]]
+    assert curve.thin(points, curve.TARGETS, 1000) == ({"a": list(range(7))}, 0.0)
+    kept, moved = curve.thin(points, curve.TARGETS, 50)
+    assert len(kept["a"]) == 5 and 0 < moved < 0.1
+    kept, more = curve.thin(points, curve.TARGETS, 0)
+    assert more > moved
+    tight = [recalls[i] for i in kept["a"]]
     assert min(tight) < 0.9 and max(tight) == 0.995, "readings stay readings"
 
 
