@@ -121,7 +121,10 @@ def read_hdf5(path: Path) -> Dataset:
 def read_toml(path: Path) -> Dataset:
     """What `index-tools datasets generate` writes: `metric`, and the names of files beside it in a
     table `files`. The set is called `name`, else as its folder is."""
-    keys = tomllib.loads(path.read_text())
+    try:
+        keys = tomllib.loads(path.read_text())
+    except ValueError as error:
+        raise DatasetError(f"{path}: {error}") from error
     files = keys.get("files", {})
     for key in ("base", "test", "truth_ids"):
         if key not in files:
@@ -142,11 +145,17 @@ def read_rows(path: str | Path) -> np.ndarray:
     may have as many distances behind them, which are not read."""
     path = Path(path)
     if path.suffix == ".npy":
-        return np.load(path, mmap_mode="r")
+        try:
+            return np.load(path, mmap_mode="r")
+        except ValueError as error:
+            raise DatasetError(f"{path}: {error}") from error
     if path.suffix not in BIN_TYPES:
         raise DatasetError(f"{path}: neither .npy nor one of {sorted(BIN_TYPES)}")
     dtype = np.dtype(BIN_TYPES[path.suffix])
-    count, width = (int(x) for x in np.fromfile(path, np.uint32, 2))
+    head = np.fromfile(path, np.uint32, 2)
+    if len(head) < 2:
+        raise DatasetError(f"{path}: too short for its header")
+    count, width = (int(number) for number in head)
     expected = 8 + count * width * dtype.itemsize
     size = path.stat().st_size
     if size != expected and not (path.suffix == ".ibin" and size == 2 * expected - 8):

@@ -104,9 +104,9 @@ def markdown(
         "",
         f"## Speed of {ours} over theirs, at recall {name}",
         "",
-        "Median over rounds of the ratio in each round, with its 95 % bootstrap interval. An engine",
-        "without a point at a lower recall is taken at its fastest: ≥ where that is ours, ≤ where it",
-        "is theirs, ~ where it is both.",
+        "Median over rounds of the ratio in each round, with its 95 % bootstrap interval. An",
+        "engine without a point at a lower recall is taken at its fastest: ≥ where that is ours, ≤",
+        "where it is theirs, ~ where it is both.",
         "",
         *table(["engine", *targets], ratios),
         "",
@@ -139,7 +139,7 @@ def builds(rows: dict[str, list[dict]], engines: list[str]) -> list[str]:
 
 
 def build_cells(engine: str, row: dict) -> list[str]:
-    params = f"{label(row['build'])} threads={row['build']['threads']}"
+    params = f"{label(row['build'])} threads={row['build'].get('threads')}"
     numbers = ("build_seconds", "index_bytes_per_vector", "serve_resident_mib")
     return [engine, row["engine_version"], params, *map(figure, (row[key] for key in numbers))]
 

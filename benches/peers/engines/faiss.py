@@ -68,7 +68,7 @@ class FaissIvfPqFs(Faiss):
     name = "faiss-ivfpqfs"
 
     def builds(self, n, dim, metric, quick):
-        lists = [count for count in (512, 1024, 2048, 4096) if count * 39 <= n] or [max(1, n // 39)]
+        lists = [count for count in (512, 1024, 2048, 4096) if count * 10 <= n] or [max(1, n // 39)]
         return [{"lists": count} for count in (lists[:2] if quick else lists)]
 
     def ladders(self, build, n, metric, k):
