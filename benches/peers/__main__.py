@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from . import datasets
+from .client import WorkerError
 from .duel import DuelError, DuelOptions, duel
 from .engines import PEERS
 from .recall import IdsError
@@ -167,7 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parse(arguments)
     try:
         run(args)
-    except (datasets.DatasetError, IdsError, TuneError, DuelError, OSError) as error:
+    except (datasets.DatasetError, IdsError, WorkerError, TuneError, DuelError, OSError) as error:
         print(f"peers: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

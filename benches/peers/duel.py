@@ -11,7 +11,6 @@ import json
 import math
 import time
 from collections.abc import Iterable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -105,10 +104,8 @@ class Duel:
 
     def run(self) -> None:
         start = time.monotonic()
-        with ExitStack() as stack:
-            fleet = stack.enter_context(Fleet(self))
-            configs = self.ours(fleet) + self.peers()
-            configs = self.affordable(configs)
+        with Fleet(self) as fleet:
+            configs = self.affordable(self.ours(fleet) + self.peers())
             fleet.keep(configs)
             estimate = self.estimate(configs, fleet)
             print(f"{len(configs)} configurations, about {estimate:.0f} s", flush=True)

@@ -98,8 +98,11 @@ class EngineTune:
 
     def run(self) -> None:
         data, start = self.bench.dataset, time.monotonic()
-        self.done = self.measured_before()
         reason = self.engine.unavailable(data.metric, self.options.program)
+        if reason and self.lines.is_file():
+            print(f"  {self.name}: left as it was tuned before, {reason}", flush=True)
+            return
+        self.done = self.measured_before()
         if reason is None:
             for params in self.engine.builds(*data.base.shape, data.metric, self.options.quick):
                 self.sweep({**params, "threads": self.options.threads})

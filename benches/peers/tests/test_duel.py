@@ -158,6 +158,8 @@ def test_nothing_tuned_is_nothing_to_duel_with(tiny, program, tmp_path, capsys):
     words = ["duel", str(tiny), "--ours", program, "--engines", "hnswlib"]
     assert main([*words, "--out", str(tmp_path / "out")]) == 1
     assert "run tune first" in capsys.readouterr().err
+    assert main([*words, "--build", '{"refuse": true}', "--out", str(tmp_path / "out")]) == 1
+    assert "this build is refused" in capsys.readouterr().err
     assert main(["duel", str(tiny), "--ours", "/nowhere"]) == 1
     assert "/nowhere is no file" in capsys.readouterr().err
 

@@ -90,6 +90,13 @@ def test_why_an_engine_is_skipped(tiny, program, tmp_path, capsys):
     assert (tmp_path / "asked").read_text().count("load") == 1
 
 
+def test_an_engine_that_is_gone_stays_tuned(tiny, program, tmp_path):
+    folder = run(tiny, tmp_path / "out", program)
+    before = read_summary(folder, "fake")
+    run(tiny, tmp_path / "out", None)
+    assert read_summary(folder, "fake") == before
+
+
 def test_a_worker_that_dies_fails_its_build_alone(tiny, program, tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE_STOP_AFTER", "4")
     folder = run(tiny, tmp_path / "out", program)
