@@ -1,8 +1,9 @@
 """`duel`: measures ours and the peers' Pareto configurations in turns.
 
-Each round measures every configuration once. Configurations of like recall are neighbors in the
-order, which starts elsewhere in every round and runs backwards in every other, so that what the
-machine does meanwhile meets all engines alike and ratios within a round cancel it.
+Each round measures every configuration once, in several turns. Configurations of like recall are
+neighbors in the order, which starts elsewhere in every round and runs backwards in every other
+turn, so that what the machine does meanwhile meets all engines alike and ratios within a round
+cancel it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from datetime import datetime
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 
 from . import curve, report, results
 from .client import WorkerError, WorkerProcess
@@ -31,6 +32,12 @@ from .worker import WARM_UP_QUERIES
 AGAIN = f"{OURS}-again"
 """Our second process where we are measured against ourselves."""
 SCAN_SECONDS = 0.5
+TURNS = 4
+"""Parts of a round of one configuration, others between them. One may be longer: it is whole passes
+over the queries."""
+SUMS = ("queries", "seconds")
+MEDIANS = ("p50_us", "p95_us", "p99_us", "p999_us", "processor_share")
+MEDIANS += ("distances_per_query", "visited_per_query")
 RESERVE_MIB = 1024
 POINT_SECONDS = 0.5
 """What a configuration costs beside its rounds: its answers are judged."""
@@ -79,7 +86,8 @@ class Config:
         """What a round of it takes."""
         qps = self.row["qps"]
         passes = max(1, math.ceil(min_seconds * qps / queries))
-        return (passes * queries + min(WARM_UP_QUERIES, queries)) / qps
+        turns = min(TURNS, passes)
+        return (passes * queries + turns * min(WARM_UP_QUERIES, queries)) / qps
 
 
 def duel(paths: list[str], out: Path, options: DuelOptions) -> None:
@@ -97,6 +105,7 @@ class Duel:
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
         self.folder = self.tuned / f"duel-{stamp}"
         self.notes: list[str] = []
+        self.scan_seconds = 0.0
         self.wanted = options.engines or [name for name in PEERS if name != "bruteforce"]
         reason = peer(OURS).unavailable(bench.dataset.metric, options.program)
         if reason:
@@ -108,7 +117,7 @@ class Duel:
             configs = self.affordable(self.ours(fleet) + self.peers())
             fleet.keep(configs)
             estimate = self.estimate(configs, fleet)
-            print(f"{len(configs)} configurations, about {estimate:.0f} s", flush=True)
+            print(f"{len(configs)} configurations, about {estimate:.0f} s more", flush=True)
             if estimate > self.options.budget:
                 print(f"that is over the budget of {self.options.budget:.0f} s", flush=True)
             for number in range(self.options.rounds):
@@ -124,9 +133,10 @@ class Duel:
         worker, built = fleet.start(OURS, build)
         measure = partial(self.bench.point, worker, built, k=options.k, seconds=SCAN_SECONDS)
         ladders = peer(OURS).ladders(build, len(data.base), data.metric, options.k)
-        rows = []
+        start, rows = time.monotonic(), []
         for ladder in ladders:
             rows += climb(ladder, lambda search: measure(search=search), options.floor)
+        self.scan_seconds = time.monotonic() - start
         front = needed(rows, options.recall)
         names = [OURS]
         if options.against_itself:
@@ -167,7 +177,7 @@ class Duel:
         groups: dict[str, list[Config]] = {}
         for config in configs:
             groups.setdefault(config.engine, []).append(config)
-        fixed = len({c.group for c in configs}) * self.load_seconds()
+        fixed = self.scan_seconds + len({c.group for c in configs}) * self.load_seconds()
         points = {
             name: [(c.recall, c.row["qps"], self.cost(c)) for c in group]
             for name, group in groups.items()
@@ -196,28 +206,37 @@ class Duel:
     def round(self, number: int, configs: list[Config], fleet: Fleet) -> list[Config]:
         """Measures every configuration once; an engine that fails is out of the duel."""
         out: set[str] = set()
-        for config in order(configs, fleet.kept, number, self.options.rounds):
-            if config.engine in out:
-                continue
-            try:
-                self.measure(config, fleet)
-            except (WorkerError, IdsError) as error:
-                if config.engine in (OURS, AGAIN):
-                    raise DuelError(str(error)) from error
-                out.add(config.engine)
-                self.note(f"{config.engine} is out in round {number + 1}: {error}")
-        fleet.release()
-        return [config for config in configs if config.engine not in out]
+        turns: dict[int, list[dict]] = {id(config): [] for config in configs}
+        pending = order(configs, fleet.kept, number, self.options.rounds)
+        while pending:
+            for config in pending:
+                if config.engine in out:
+                    continue
+                try:
+                    turns[id(config)].append(self.turn(config, fleet))
+                except (WorkerError, IdsError) as error:
+                    if config.engine in (OURS, AGAIN):
+                        raise DuelError(str(error)) from error
+                    out.add(config.engine)
+                    self.note(f"{config.engine} is out in round {number + 1}: {error}")
+            fleet.release()
+            unfinished = [c for c in pending if spent(turns[id(c)]) < self.options.min_seconds]
+            pending = [c for c in reversed(unfinished) if c.engine not in out]
+        configs = [config for config in configs if config.engine not in out]
+        for config in configs:
+            config.replies.append(merged(turns[id(config)]))
+        return configs
 
-    def measure(self, config: Config, fleet: Fleet) -> None:
-        worker, _ = fleet.get(config)
+    def turn(self, config: Config, fleet: Fleet) -> dict:
+        """A part of a round; all of it where the next turn would have to load anew."""
+        worker = fleet.get(config)
         options, first = self.options, config.recalls is None
-        search = config.row["search"]
-        reply, ids = worker.search(search, options.k, options.min_seconds, first)
+        seconds = options.min_seconds / (TURNS if config.group in fleet.kept else 1)
+        reply, ids = worker.search(config.row["search"], options.k, seconds, first)
         if first:
             config.recalls = self.bench.judges[options.k].score(ids)
             config.recall = config.recalls[options.recall != "recall_id"]
-        config.replies.append(reply)
+        return reply
 
     def note(self, text: str) -> None:
         print(text, flush=True)
@@ -253,6 +272,19 @@ class Duel:
         (self.folder / "report.md").write_text(text)
         print(f"\n{text}\n{self.folder / 'report.md'}", flush=True)
         report.html(o.program, self.folder)
+
+
+def spent(turns: list[dict]) -> float:
+    return sum(turn["seconds"] for turn in turns)
+
+
+def merged(turns: list[dict]) -> dict:
+    """One round out of its turns: sums, and the medians of latencies."""
+    whole = {**turns[-1], **{key: sum(turn[key] for turn in turns) for key in SUMS}}
+    for key in MEDIANS:
+        values = [turn[key] for turn in turns if turn.get(key) is not None]
+        whole[key] = median(values) if values else None
+    return whole
 
 
 def needed(rows: Iterable[dict], recall: str) -> list[dict]:
@@ -324,11 +356,11 @@ class Fleet:
         self.kept_text = f"{len(self.kept)} indexes stayed in memory"
         self.kept_text += f", loaded every round: {'; '.join(reloaded)}." if reloaded else "."
 
-    def get(self, config: Config) -> tuple[WorkerProcess, dict]:
+    def get(self, config: Config) -> WorkerProcess:
         if config.group not in self.live:
             self.release()
             self.start(config.engine, config.build)
-        return self.live[config.group], self.built[config.group]
+        return self.live[config.group]
 
     def release(self) -> None:
         """Ends what is not kept."""

@@ -8,7 +8,7 @@ import pytest
 from peers import curve, report, results
 from peers.__main__ import main
 from peers.datasets import read
-from peers.duel import Config, DuelOptions, duel, fitting, order
+from peers.duel import Config, DuelOptions, duel, fitting, merged, order
 from peers.tune import Options, set_folder, tune
 
 from .conftest import FakePeer
@@ -97,6 +97,13 @@ def test_thinning_keeps_what_readings_need():
     assert more > moved
     tight = [recalls[i] for i in kept["a"]]
     assert min(tight) < 0.9 and max(tight) == 0.995, "readings stay readings"
+
+
+def test_a_round_is_the_sum_of_its_turns():
+    turns = [{"queries": q, "seconds": 1.0, "p50_us": p} for q, p in ((10, 4.0), (30, 2.0))]
+    whole = merged([*turns, {"queries": 20, "seconds": 2.0, "mode": "closed"}])
+    assert (whole["queries"], whole["seconds"], whole["p50_us"]) == (60, 4.0, 3.0)
+    assert whole["mode"] == "closed" and whole["p99_us"] is None
 
 
 def held(out, tiny):
