@@ -6,7 +6,6 @@ import json
 import os
 import selectors
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .machine import thread_environment
+from .machine import memory_mib, processor_seconds, thread_environment
 
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 BUILD_LIMIT = 6 * 3600.0
@@ -25,8 +24,8 @@ class WorkerError(Exception):
     """Why a worker gave no answer."""
 
 
-def peer_command(name: str) -> list[str]:
-    return [sys.executable, "-m", "peers.worker", name]
+class WorkerRefusal(WorkerError):
+    """What a worker answered instead of doing as asked; it goes on."""
 
 
 class WorkerProcess:
@@ -78,7 +77,7 @@ class WorkerProcess:
         except ValueError as error:
             raise WorkerError(f"{self.label}: not a JSON line: {line[:200]!r}") from error
         if not reply.get("ok"):
-            raise WorkerError(f"{self.label}: {reply.get('error', 'no reason given')}")
+            raise WorkerRefusal(f"{self.label}: {reply.get('error', 'no reason given')}")
         return reply
 
     def load(self, dataset: str, build: dict, cache: Path) -> dict:
@@ -90,14 +89,28 @@ class WorkerProcess:
                 os.sched_setaffinity(int(thread), {self.pin})
         return reply
 
+    @property
+    def pinned(self) -> list[int] | None:
+        """The processor of each searching thread."""
+        return None if self.pin is None else [self.pin]
+
     def search(
         self, search: dict, k: int, min_seconds: float, want_ids: bool
     ) -> tuple[dict, np.ndarray | None]:
-        """One round; with the ids of its first pass where they are wanted."""
+        """One round; with the ids of its first pass where they are wanted.
+
+        Added to the reply are `processor_share`, how much of a processor the worker had, and
+        `resident_mib` where the worker did not say.
+        """
         with tempfile.TemporaryDirectory() as folder:
             ids = Path(folder) / "ids.npy"
             request = {"cmd": "search", "search": search, "k": k, "min_seconds": min_seconds}
+            busy, start = processor_seconds(self.process.pid), time.monotonic()
             reply = self.ask(request | {"ids": str(ids) if want_ids else None}, SEARCH_LIMIT)
+            busy = processor_seconds(self.process.pid) - busy
+            reply["processor_share"] = busy / (time.monotonic() - start)
+            if reply.get("resident_mib") is None:
+                reply["resident_mib"] = memory_mib("VmRSS", self.process.pid)
             return reply, np.load(ids) if want_ids else None
 
     def _line(self, deadline: float) -> bytes:

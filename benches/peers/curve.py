@@ -38,6 +38,14 @@ def at_recall(front: Sequence[tuple[float, float]], target: float) -> tuple[floa
     return front[-1][1], "between"
 
 
+def reading(points: Sequence[tuple[float, float]], target: float) -> tuple[float | None, str]:
+    """`at_recall` on the front of measured points of (recall, qps)."""
+    speed, kind = at_recall(pareto(points, lambda p: p[0], lambda p: p[1]), target)
+    if kind == "at least" and min(point[0] for point in points) <= target:
+        return speed, "between"  # a point below the target was measured, and it is slower
+    return speed, kind
+
+
 def bracket(front: Sequence, targets: Sequence[float], recall: Callable) -> list:
     """The points of a front that a reading at any of the targets needs."""
     needed = set()
@@ -60,3 +68,54 @@ def median_interval(
     picks = np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))
     low, high = np.percentile(np.median(values[picks], axis=1), [2.5, 97.5])
     return float(np.median(values)), float(low), float(high)
+
+
+def thin(
+    groups: dict[str, list[tuple[float, float, float]]], targets: Sequence[float], budget: float
+) -> tuple[dict[str, list[int]], float]:
+    """Which points of (recall, qps, cost) of each group to keep so that the costs fit a budget, and
+    the most (in log speed) that this moves a reading.
+
+    Points go one by one, first the one whose loss moves the readings of its group the least. Those
+    stay without which a reading is no longer between points or no longer reached, and the best
+    recall of each group: so the result may cost more than the budget.
+    """
+    kept = {name: list(range(len(points))) for name, points in groups.items()}
+    spent = sum(point[2] for points in groups.values() for point in points)
+    moves: dict[str, tuple[float, int]] = {}
+    moved = 0.0
+    while spent > budget:
+        for name in kept.keys() - moves.keys():
+            moves[name] = cheapest_loss(groups[name], kept[name], targets)
+        name = min(moves, key=lambda name: moves[name][0], default=None)
+        if name is None or math.isinf(moves[name][0]):
+            break
+        move, index = moves.pop(name)
+        moved = max(moved, move)
+        kept[name].remove(index)
+        spent -= groups[name][index][2]
+    return kept, moved
+
+
+def cheapest_loss(
+    points: list[tuple[float, float, float]], kept: list[int], targets: Sequence[float]
+) -> tuple[float, int]:
+    """How far (in log speed) readings move when one more point goes, and which one it is."""
+    best = max(kept, key=lambda i: points[i][0])
+    losses = [(math.inf, best)]
+    for candidate in kept:
+        if candidate != best:
+            rest = [points[i][:2] for i in kept if i != candidate]
+            losses.append((readings_move([p[:2] for p in points], rest, targets), candidate))
+    return min(losses)
+
+
+def readings_move(full: list, rest: list, targets: Sequence[float]) -> float:
+    moved = 0.0
+    for target in targets:
+        (before, how), (after, how_after) = reading(full, target), reading(rest, target)
+        if how != how_after:
+            return math.inf
+        if before is not None and after is not None:
+            moved = max(moved, abs(math.log(after / before)))
+    return moved

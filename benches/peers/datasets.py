@@ -88,6 +88,9 @@ def read(path: str | Path) -> Dataset:
 
 
 def check(dataset: Dataset, path: Path) -> None:
+    for rows in (dataset.base, dataset.test, dataset.neighbors):
+        if rows.ndim != 2:
+            raise DatasetError(f"{path}: rows in {rows.ndim} dimensions")
     n, dim = dataset.base.shape
     if dataset.test.shape[1] != dim:
         raise DatasetError(f"{path}: test rows have {dataset.test.shape[1]} numbers, base {dim}")
@@ -116,41 +119,53 @@ def read_hdf5(path: Path) -> Dataset:
 
 
 def read_toml(path: Path) -> Dataset:
-    """Keys `base`, `test`, `neighbors` (files beside it) and `metric`, at the top or in a table."""
-    keys: dict = {}
-    table = tomllib.loads(path.read_text())
-    for part in [value for value in table.values() if isinstance(value, dict)] + [table]:
-        keys.update({key: value for key, value in part.items() if not isinstance(value, dict)})
-    for key in ("base", "test", "neighbors", "metric"):
-        if key not in keys:
-            raise DatasetError(f"{path}: no key {key!r}")
-    rows = {key: read_rows(path.parent / keys[key]) for key in ("base", "test", "neighbors")}
+    """What `index-tools datasets generate` writes: `metric`, and the names of files beside it in a
+    table `files`. The set is called `name`, else as its folder is."""
+    try:
+        keys = tomllib.loads(path.read_text())
+    except ValueError as error:
+        raise DatasetError(f"{path}: {error}") from error
+    files = keys.get("files", {})
+    for key in ("base", "test", "truth_ids"):
+        if key not in files:
+            raise DatasetError(f"{path}: no key {key!r} in [files]")
+    if "metric" not in keys:
+        raise DatasetError(f"{path}: no key 'metric'")
     return Dataset(
         name=str(keys.get("name", path.absolute().parent.name)),
         metric=metric_of(keys["metric"]),
-        base=np.ascontiguousarray(rows["base"], np.float32),
-        test=np.ascontiguousarray(rows["test"], np.float32),
-        neighbors=rows["neighbors"].astype(np.int64),
+        base=np.ascontiguousarray(read_rows(path.parent / files["base"]), np.float32),
+        test=np.ascontiguousarray(read_rows(path.parent / files["test"]), np.float32),
+        neighbors=read_rows(path.parent / files["truth_ids"]).astype(np.int64),
     )
 
 
 def read_rows(path: str | Path) -> np.ndarray:
-    """Rows of a `.npy` or of a big-ann file: u32 count, u32 width, then the rows."""
+    """Rows of a `.npy` or of a big-ann file: u32 count, u32 width, then the rows. A `.ibin` of ids
+    may have as many distances behind them, which are not read."""
     path = Path(path)
     if path.suffix == ".npy":
-        return np.load(path, mmap_mode="r")
+        try:
+            return np.load(path, mmap_mode="r")
+        except ValueError as error:
+            raise DatasetError(f"{path}: {error}") from error
     if path.suffix not in BIN_TYPES:
         raise DatasetError(f"{path}: neither .npy nor one of {sorted(BIN_TYPES)}")
     dtype = np.dtype(BIN_TYPES[path.suffix])
-    count, width = (int(x) for x in np.fromfile(path, np.uint32, 2))
+    head = np.fromfile(path, np.uint32, 2)
+    if len(head) < 2:
+        raise DatasetError(f"{path}: too short for its header")
+    count, width = (int(number) for number in head)
     expected = 8 + count * width * dtype.itemsize
-    if path.stat().st_size != expected:
-        raise DatasetError(f"{path}: {path.stat().st_size} bytes, its header says {expected}")
+    size = path.stat().st_size
+    if size != expected and not (path.suffix == ".ibin" and size == 2 * expected - 8):
+        raise DatasetError(f"{path}: {size} bytes, its header says {expected}")
     return np.memmap(path, dtype, "r", 8, (count, width))
 
 
 def wrap(base: Path, test: Path, metric: str, out: Path, neighbors: Path | None, k: int) -> None:
-    """Writes an ann-benchmarks HDF5 file; neighbors are computed where none are given."""
+    """Writes an ann-benchmarks HDF5 file, whole or not at all; neighbors are computed where none
+    are given."""
     import h5py
 
     from .recall import exact, true_distances
@@ -158,12 +173,15 @@ def wrap(base: Path, test: Path, metric: str, out: Path, neighbors: Path | None,
     metric = metric_of(metric)
     rows = np.ascontiguousarray(read_rows(base), np.float32)
     queries = np.ascontiguousarray(read_rows(test), np.float32)
+    none = np.empty((len(queries), 0))
+    ids = np.asarray(none if neighbors is None else read_rows(neighbors), np.int64)
+    check(Dataset(base.stem, metric, rows, queries, ids), base)
     if neighbors is None:
         ids, distances = exact(rows, queries, metric, k)
     else:
-        ids = np.asarray(read_rows(neighbors), np.int64)
         distances = true_distances(rows, queries, ids, metric)
-    with h5py.File(out, "w") as file:
+    partial = out.with_name(out.name + ".partial")
+    with h5py.File(partial, "w") as file:
         file.attrs.update(
             distance=HDF5_NAMES[metric],
             dimension=rows.shape[1],
@@ -173,3 +191,4 @@ def wrap(base: Path, test: Path, metric: str, out: Path, neighbors: Path | None,
         file["train"], file["test"] = rows, queries
         file["neighbors"] = ids.astype(np.int32)
         file["distances"] = distances.astype(np.float32)
+    partial.rename(out)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
+import signal
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,9 +40,9 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def memory_mib(key: str) -> float:
-    """`VmRSS` (resident now) or `VmHWM` (its peak) of this process."""
-    for line in Path("/proc/self/status").read_text().splitlines():
+def memory_mib(key: str, process: int | str = "self") -> float:
+    """`VmRSS` (resident now) or `VmHWM` (its peak) of a process."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
         if line.startswith(key + ":"):
             return int(line.split()[1]) / 1024
     raise KeyError(key)
@@ -52,3 +55,24 @@ def reset_memory_peak() -> float | None:
     except OSError:
         return None
     return memory_mib("VmRSS")
+
+
+def processor_seconds(process: int) -> float:
+    """How long the threads of a process have run on a processor so far."""
+    files = Path(f"/proc/{process}/task").glob("*/schedstat")
+    return sum(int(file.read_text().split()[0]) for file in files) / 1e9
+
+
+def available_mib() -> float:
+    """Memory that new processes can have."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) / 1024
+    raise KeyError("MemAvailable")
+
+
+def die_with_parent() -> None:
+    """Has the kernel end this process when its parent is killed, so that no build runs on alone."""
+    set_death_signal = 1
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)

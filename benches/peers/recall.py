@@ -30,15 +30,10 @@ def checked_ids(ids: np.ndarray, n: int, k: int) -> np.ndarray:
     return ids
 
 
-def recall_by_id(found: np.ndarray, truth: np.ndarray, k: int) -> float:
-    """Mean share of the first `k` true ids among the first `k` found; -1 finds nothing."""
-    hits = (found[:, :k, None] == truth[:, None, :k]).any(axis=2)
-    return float(hits.sum() / (len(truth) * k))
-
-
-def recall_by_distance(found: np.ndarray, kth_true: np.ndarray, k: int) -> float:
-    """Mean share of the first `k` found distances within the kth true distance plus `SLACK`."""
-    return float((found[:, :k] <= kth_true[:, None] + SLACK).sum() / (len(kth_true) * k))
+def hits(found: np.ndarray, truth: np.ndarray, n: int) -> np.ndarray:
+    """Which of the found ids of a query are among its true ones; -1 is not."""
+    offsets = np.arange(len(found), dtype=np.int64)[:, None] * n
+    return np.isin(found + offsets, truth + offsets, kind="sort") & (found >= 0)
 
 
 def true_distances(
@@ -101,13 +96,23 @@ class Judge:
         self.kth = true_distances(dataset.base, dataset.test, truth, dataset.metric).max(axis=1)
 
     def score(self, ids: np.ndarray) -> tuple[float, float]:
-        """Recall by id and by distance."""
+        """Recall by id: the mean share of the true `k` among the found; and by distance: the mean
+        share of the found that are no farther than the kth true one plus `SLACK`."""
         d = self.dataset
         if len(ids) != len(d.test):
             raise IdsError(f"{len(ids)} answers to {len(d.test)} queries")
         ids = checked_ids(ids, len(d.base), self.k)
-        found = true_distances(d.base, d.test, ids, d.metric)
-        return (
-            recall_by_id(ids, d.neighbors, self.k),
-            recall_by_distance(found, self.kth, self.k),
-        )
+        hit = hits(ids, d.neighbors[:, : self.k], len(d.base))
+        count = len(ids) * self.k
+        return int(hit.sum()) / count, (int(hit.sum()) + self.near_misses(ids, hit)) / count
+
+    def near_misses(self, ids: np.ndarray, hit: np.ndarray) -> int:
+        """Found ids that are not among the true ones but as near as they are."""
+        d, near = self.dataset, 0
+        queries, places = np.nonzero(~hit & (ids >= 0))
+        block = max(1, BLOCK // d.base.shape[1])
+        for start in range(0, len(queries), block):
+            query, place = queries[start : start + block], places[start : start + block]
+            found = true_distances(d.base, d.test[query], ids[query, place][:, None], d.metric)
+            near += int((found[:, 0] <= self.kth[query] + SLACK).sum())
+        return near

@@ -15,15 +15,27 @@ SCHEMA = 1
 
 
 def line(
-    dataset: Dataset, engine: str, built: dict, search: dict, k: int, recall, rounds: list[dict]
+    dataset: Dataset,
+    engine: str,
+    built: dict,
+    search: dict,
+    k: int,
+    recall: tuple[float, float],
+    rounds: list[dict],
+    pinned: list[int] | None = None,
 ) -> dict:
-    """One point. `built` is a worker's reply to `load`, `rounds` its replies to `search`."""
+    """One point. `built` is a worker's reply to `load`, `rounds` its replies to `search`; `recall`
+    is by id and by distance, `pinned` the processor of each searching thread."""
     qps = [r["queries"] / r["seconds"] for r in rounds]
     last = rounds[-1]
     n, dim = dataset.base.shape
     latencies = {
         key: median(values) if (values := [r[key] for r in rounds if r.get(key)]) else None
         for key in ("p50_us", "p95_us", "p99_us", "p999_us")
+    }
+    counts = {
+        key: next((r[key] for r in rounds if r.get(key) is not None), None)
+        for key in ("distances_per_query", "visited_per_query")
     }
     return {
         "schema": SCHEMA,
@@ -48,23 +60,24 @@ def line(
         "qps_median": median(qps),
         "qps_rounds": qps,
         **latencies,
-        "distances_per_query": last.get("distances_per_query"),
-        "visited_per_query": last.get("visited_per_query"),
+        **counts,
         "threads": 1,
+        "pinned": pinned,
         "mode": last.get("mode", "closed"),
         "offered_qps": None,
         "python_loop": last.get("python_loop", False),
         "filter": None,
+        "stream": None,
         "isa": built.get("isa"),
         "cpu": cpu_name(),
         "time": now(),
     }
 
 
-def key(result: dict) -> str:
-    """What makes two lines the same point; the build's resolved parameters are not part of it."""
-    parts = [result[name] for name in ("dataset", "engine", "build", "search", "k")]
-    return json.dumps(parts, sort_keys=True)
+def label(params: dict) -> str:
+    """Parameters for people, but for the threads."""
+    said = {key: value for key, value in params.items() if key != "threads" and value is not None}
+    return " ".join(f"{key}={value}" for key, value in said.items())
 
 
 def read(path: Path) -> list[dict]:

@@ -26,7 +26,7 @@ import numpy as np
 from . import datasets
 from .engines import peer
 from .engines.base import Peer
-from .machine import memory_mib, reset_memory_peak, thread_environment
+from .machine import die_with_parent, memory_mib, reset_memory_peak, thread_environment
 
 WARM_UP_QUERIES = 200
 SPARE_CPU = 1.2
@@ -69,7 +69,7 @@ class Worker:
         self.queries = np.ascontiguousarray(self.peer.queries(queries))
         del base, queries, dataset
         release_memory()
-        return figures
+        return {**figures, "index": str(folder.absolute())}
 
     def search(self, request: dict) -> dict:
         if self.queries is None:
@@ -158,8 +158,9 @@ def build_index(name: str, dataset_path: str, build: dict, folder: Path) -> None
     engine.build(base, metric, build["threads"], build)
     seconds = time.perf_counter() - start
     peak = memory_mib("VmHWM") - before if before is not None else None
+    for left_over in folder.parent.glob(f"{folder.name}.partial*"):
+        shutil.rmtree(left_over)
     partial = folder.with_suffix(f".partial{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
     (partial / "index").mkdir(parents=True)
     engine.save(partial / "index")
     figures = {
@@ -200,6 +201,7 @@ def main() -> None:
     parser.add_argument("--dataset")
     parser.add_argument("--folder", type=Path)
     args = parser.parse_args()
+    die_with_parent()
     if args.build is None:
         converse(args.name)
     else:

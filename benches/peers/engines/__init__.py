@@ -6,7 +6,9 @@ from importlib import import_module
 
 from .base import Peer
 
-PEERS = {
+OURS = "vicinage"
+ENGINES = {
+    OURS: ("vicinage", "Vicinage"),
     "bruteforce": ("bruteforce", "BruteForce"),
     "hnswlib": ("hnswlib", "Hnswlib"),
     "faiss-hnsw": ("faiss", "FaissHnsw"),
@@ -17,14 +19,16 @@ PEERS = {
     "voyager": ("voyager", "Voyager"),
     "ngt": ("ngt", "Ngt"),
     "svs": ("svs", "Svs"),
+    "hnsw-rs": ("vicinage", "HnswRs"),
     "glass": ("glass", "Glass"),
     "symphonyqg": ("symphonyqg", "SymphonyQg"),
 }
+PEERS = tuple(name for name in ENGINES if name != OURS)
 
 
 def peer(name: str) -> Peer:
     """The engine of that name; its library is not imported yet."""
-    if name not in PEERS:
-        raise KeyError(f"no peer {name!r}, known are {', '.join(PEERS)}")
-    module, cls = PEERS[name]
+    if name not in ENGINES:
+        raise KeyError(f"no engine {name!r}, known are {', '.join(ENGINES)}")
+    module, cls = ENGINES[name]
     return getattr(import_module(f".{module}", __package__), cls)()

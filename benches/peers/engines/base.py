@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -23,24 +25,38 @@ class Peer:
     name: str
     package: str
     """Its distribution, for the version."""
+    module: str
+    """What is imported."""
     metrics: tuple[str, ...] = ("l2", "ip", "cosine")
     python_loop = False
     """True: there is no batch call, the worker loops over `search_one` in Python."""
     needs_base = False
     """True: `load` gets the base rows because the index files lack them."""
-    ladder = True
-    """True: `searches` are in order of rising recall, so a sweep may stop once it found all."""
 
-    def version(self) -> str:
+    def version(self) -> str | None:
+        """Of the library; None where only a loaded worker can tell."""
         return version(self.package)
+
+    def unavailable(self, metric: str, program: str | None) -> str | None:
+        """Why it cannot be measured here, if it cannot; `program` is vicinage's own."""
+        if find_spec(self.module) is None:
+            return f"the module {self.module} is not installed"
+        if metric not in self.metrics:
+            return f"it does not know the metric {metric}"
+        return None
+
+    def command(self, program: str | None) -> list[str]:
+        """Starts its worker."""
+        return [sys.executable, "-m", "peers.worker", self.name]
 
     def builds(self, n: int, dim: int, metric: str, quick: bool) -> list[dict]:
         """The grid of builds; `quick` is two or three of them, to try things out."""
         raise NotImplementedError
 
-    def searches(self, build: dict, n: int, metric: str) -> list[dict]:
-        """The search parameters to sweep over one build."""
-        return [{"ef": ef} for ef in EF]
+    def ladders(self, build: dict, n: int, metric: str, k: int) -> list[list[dict]]:
+        """Search parameters to sweep over one build: lists in order of rising recall, each of which
+        a sweep may leave where there is nothing more to gain."""
+        return [[{"ef": ef} for ef in widths(EF, k)]]
 
     def build(self, base: np.ndarray, metric: str, threads: int, params: dict) -> None:
         """Builds the index, with that many threads."""
@@ -81,6 +97,12 @@ class Peer:
         """What search needs, vectors included: the saved files, unless it needs the base too."""
         files = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
         return files + (base.nbytes if self.needs_base else 0)
+
+
+def widths(ladder: tuple[int, ...], k: int) -> list[int]:
+    """Candidate list sizes for answers of `k`: none is smaller, and a large `k` has larger ones."""
+    beyond = [round(k * factor) for factor in (1.2, 1.5, 2, 3, 4)] if k >= 200 else []
+    return sorted({max(k, ef) for ef in ladder} | set(beyond))
 
 
 def padded(ids: np.ndarray, k: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from importlib.util import find_spec
 
 import numpy as np
@@ -12,22 +13,17 @@ BLOCK = 256
 
 
 class BruteForce(Peer):
-    name, package = "bruteforce", "numpy"
+    name, package, module = "bruteforce", "numpy", "numpy"
 
     def version(self):
-        faiss = "faiss-cpu " + self._version("faiss-cpu") if find_spec("faiss") else ""
-        return " ".join(filter(None, [faiss, "numpy " + self._version("numpy")]))
-
-    def _version(self, package):
-        from importlib.metadata import version
-
-        return version(package)
+        packages = ["faiss-cpu"] * bool(find_spec("faiss")) + ["numpy"]
+        return " ".join(f"{package} {version(package)}" for package in packages)
 
     def builds(self, n, dim, metric, quick):
         return [{"backend": "faiss" if find_spec("faiss") else "numpy"}]
 
-    def searches(self, build, n, metric):
-        return [{}]
+    def ladders(self, build, n, metric, k):
+        return [[{}]]
 
     def build(self, base, metric, threads, params):
         self.rows = base

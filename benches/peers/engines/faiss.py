@@ -1,7 +1,8 @@
 """faiss: HNSW on float32 and on 8-bit rows, IVF with 4-bit PQ fast scan and exact refinement.
 
 Grids: ann-benchmarks' `faiss_hnsw/config.yml` and `faiss/config.yml` (FaissIVFPQfs; its 1204 lists
-are read as 1024).
+are read as 1024, its reordered candidates are 0, 10, 100 and 1000 times k: 0 finds too little at
+4 bits, and there are steps between the others).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from .base import Peer, hnsw_grid
 
 
 class Faiss(Peer):
-    package = "faiss-cpu"
+    package, module = "faiss-cpu", "faiss"
 
     def factory(self, dim: int, params: dict) -> str:
         raise NotImplementedError
@@ -64,20 +65,16 @@ class FaissHnswSq8(FaissHnsw):
 
 
 class FaissIvfPqFs(Faiss):
-    name, ladder = "faiss-ivfpqfs", False
+    name = "faiss-ivfpqfs"
 
     def builds(self, n, dim, metric, quick):
-        lists = [count for count in (512, 1024, 2048, 4096) if count * 39 <= n] or [max(1, n // 39)]
+        lists = [count for count in (512, 1024, 2048, 4096) if count * 10 <= n] or [max(1, n // 39)]
         return [{"lists": count} for count in (lists[:2] if quick else lists)]
 
-    def searches(self, build, n, metric):
-        probes = (1, 2, 5, 10, 20, 50, 100, 200)
-        return [
-            {"nprobe": probe, "k_factor": factor}
-            for factor in (4, 10, 30, 100)
-            for probe in probes
-            if probe <= build["lists"]
-        ]
+    def ladders(self, build, n, metric, k):
+        probes = [p for p in (1, 2, 5, 10, 20, 50, 100, 200) if p <= build["lists"]]
+        factors = [f for f in (4, 10, 30, 100, 300, 1000) if f * k <= n // 2] or [1]
+        return [[{"nprobe": probe, "k_factor": f} for probe in probes] for f in factors]
 
     def factory(self, dim, params):
         return f"IVF{params['lists']},PQ{dim // 2}x4fs,RFlat"

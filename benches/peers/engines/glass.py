@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .base import EF, Peer
+from .base import Peer
 
 
 def module():
@@ -21,7 +21,7 @@ def module():
 
 
 class Glass(Peer):
-    name = package = "glass"
+    name = package = module = "glass"
     needs_base = True
 
     def version(self):
@@ -33,9 +33,6 @@ class Glass(Peer):
             for degree in ((32,) if quick else (8, 16, 32, 48, 64, 96))
             for quantizer in ("SQ4U", "SQ8U")
         ]
-
-    def searches(self, build, n, metric):
-        return [{"ef": ef} for ef in EF]
 
     def build(self, base, metric, threads, params):
         index = module().Index(

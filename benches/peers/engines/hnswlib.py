@@ -6,7 +6,7 @@ from .base import Peer, hnsw_grid
 
 
 class Hnswlib(Peer):
-    name = package = "hnswlib"
+    name = package = module = "hnswlib"
 
     def builds(self, n, dim, metric, quick):
         return hnsw_grid(quick)

@@ -19,7 +19,7 @@ EPSILONS = (-0.4, -0.1, 0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.15, 0.2)
 
 
 class Ngt(Peer):
-    name = package = "ngt"
+    name, package, module = "ngt", "ngt", "ngtpy"
     python_loop = True
 
     def builds(self, n, dim, metric, quick):
@@ -30,10 +30,10 @@ class Ngt(Peer):
         ]
         return [anng, *onng]
 
-    def searches(self, build, n, metric):
+    def ladders(self, build, n, metric, k):
         # An edge size of -2 lets NGT choose how many edges it explores, 0 means all.
         size = 0 if build["graph"] == "anng" else -2
-        return [{"epsilon": epsilon, "edge_size": size} for epsilon in EPSILONS]
+        return [[{"epsilon": epsilon, "edge_size": size} for epsilon in EPSILONS]]
 
     def build(self, base, metric, threads, params):
         import ngtpy

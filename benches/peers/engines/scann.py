@@ -1,45 +1,47 @@
 """ScaNN: tree, asymmetric hashing, exact reordering.
 
-Grid: ann-benchmarks' `scann/config.yml` scales its leaves to sets of a million rows; here leaves
-follow the square root of the rows around the same proportions (2000 for 1.2 million is 1.8 roots),
-and SOAR spilling, which came later, is tried beside it for inner products.
+Grid: ann-benchmarks' `scann/config.yml`, whose leaves are meant for sets of a million rows. Here
+they follow the square root of the rows in the same proportions (100 to 2000 are 0.4 to 2 roots),
+each with every pair of threshold and dimensions that is published there for the metric. SOAR
+spilling, which came later, is tried beside it for inner products.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .base import Peer
+from .base import Peer, widths
 
 SHARES = (0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.045, 0.07, 0.1, 0.15, 0.22, 0.33)
+ANGULAR = ((0.2, 2), (0.2, 1), (0.55, 1), (0.15, 3))
 REORDER = (20, 40, 80, 150, 300, 600)
 
 
 class Scann(Peer):
-    name = package = "scann"
-    ladder = False
+    name = package = module = "scann"
 
     def builds(self, n, dim, metric, quick):
         root = n**0.5
         leaves = [max(4, round(root * f)) for f in ((1, 2) if quick else (0.5, 1, 2, 4))]
-        dims = (2,) if quick else (1, 2, 3, 4)
-        thresholds = (None,) if metric == "l2" else (0.2,) if quick else (0.15, 0.2, 0.55)
+        pairs = ((None, 2), (None, 4)) if metric == "l2" else ANGULAR
         return [
             {"leaves": count, "dims_per_block": block, "threshold": threshold, "soar": soar}
             for count in leaves
-            for block in dims
-            for threshold in thresholds
+            for threshold, block in (pairs[:1] if quick else pairs)
             for soar in ((False,) if metric == "l2" else (True,) if quick else (False, True))
         ]
 
-    def searches(self, build, n, metric):
+    def ladders(self, build, n, metric, k):
         probes = sorted({max(1, round(build["leaves"] * share)) for share in SHARES})
         # A wide reordering after few leaves, or the reverse, is never on the front.
+        reorders = widths(REORDER, k)
         return [
-            {"leaves": probe, "reorder": reorder}
-            for i, probe in enumerate(probes)
-            for j, reorder in enumerate(REORDER)
-            if abs(i / (len(probes) - 1 or 1) - j / (len(REORDER) - 1)) < 0.45
+            [
+                {"leaves": probe, "reorder": reorder}
+                for i, probe in enumerate(probes)
+                if abs(i / (len(probes) - 1 or 1) - j / (len(reorders) - 1 or 1)) < 0.45
+            ]
+            for j, reorder in enumerate(reorders)
         ]
 
     def build(self, base, metric, threads, params):

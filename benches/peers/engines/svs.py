@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .base import Peer
+from .base import Peer, widths
 
 LVQ = {"lvq8": (8, 0), "lvq4x4": (4, 4), "lvq4x8": (4, 8)}
 WINDOWS = (10, 14, 20, 28, 40, 56, 80, 120, 160, 200, 300, 400, 600, 800)
@@ -23,7 +23,7 @@ def intel() -> bool:
 
 
 class Svs(Peer):
-    name, package = "svs", "scalable-vs"
+    name, package, module = "svs", "scalable-vs", "svs"
 
     def builds(self, n, dim, metric, quick):
         storages = ["f32", "f16"] + (list(LVQ) if intel() else [])
@@ -38,8 +38,8 @@ class Svs(Peer):
             for degree in ((32, 64) if quick else (16, 32, 64, 128))
         ]
 
-    def searches(self, build, n, metric):
-        return [{"window": window} for window in WINDOWS]
+    def ladders(self, build, n, metric, k):
+        return [[{"window": window} for window in widths(WINDOWS, k)]]
 
     def _kind(self, metric):
         import svs

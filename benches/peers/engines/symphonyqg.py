@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from .base import EF, Peer
+from .base import Peer
 
 
 class SymphonyQg(Peer):
-    name = package = "symphonyqg"
+    name = package = module = "symphonyqg"
     python_loop = True
 
     def builds(self, n, dim, metric, quick):
         return [{"degree": d, "ef": e} for d in (32, 64) for e in ((200,) if quick else (200, 400))]
-
-    def searches(self, build, n, metric):
-        return [{"ef": ef} for ef in EF]
 
     def _empty(self, n, dim, params):
         import symphonyqg

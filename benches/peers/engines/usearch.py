@@ -6,7 +6,7 @@ from .base import Peer, hnsw_grid
 
 
 class Usearch(Peer):
-    name = package = "usearch"
+    name = package = module = "usearch"
 
     def builds(self, n, dim, metric, quick):
         # Its i8 scales every row to unit length: meaningful for the cosine alone.

@@ -1,21 +1,49 @@
-"""vicinage itself: the command `index-tools sweep --worker`, which speaks the same protocol."""
+"""vicinage itself, and the hnsw_rs crate, which it holds as another builder.
+
+Both are measured by the command `index-tools sweep --worker`, which speaks the protocol of the
+workers here.
+"""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from .base import HNSW_M, Peer, widths
 
 EF = (10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448, 640)
 
 
-def binary(given: str | None) -> str | None:
-    """The program: as given, else from the environment."""
-    return given or os.environ.get("VICINAGE_INDEX_TOOLS")
+class Vicinage(Peer):
+    """Ours. Its default build is measured, unless `duel` is told otherwise."""
+
+    name = "vicinage"
+
+    def version(self):
+        return None
+
+    def unavailable(self, metric, program):
+        if program is None:
+            return "no program was given that holds it (--ours)"
+        return None if Path(program).is_file() else f"{program} is no file"
+
+    def command(self, program):
+        return [str(Path(program).absolute()), "sweep", "--worker"]
+
+    def builds(self, n, dim, metric, quick):
+        return [{}]
+
+    def ladders(self, build, n, metric, k):
+        return [[{"ef": ef} for ef in widths(EF, k)]]
 
 
-def command(program: str) -> list[str]:
-    return [str(Path(program).absolute()), "sweep", "--worker"]
+class HnswRs(Vicinage):
+    """The hnsw_rs crate. Not in ann-benchmarks: the grid of other HNSWs is used. Its degree counts
+    the edges of the base layer, which are twice M."""
 
+    name = "hnsw-rs"
 
-def searches() -> list[dict]:
-    return [{"ef": ef} for ef in EF]
+    def builds(self, n, dim, metric, quick):
+        return [
+            {"builder": "hnsw-rs", "max_degree": 2 * m, "ef_construction": 500}
+            for m in ((16, 36) if quick else HNSW_M)
+        ]

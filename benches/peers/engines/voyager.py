@@ -8,7 +8,7 @@ from .base import Peer, hnsw_grid
 
 
 class Voyager(Peer):
-    name = package = "voyager"
+    name = package = module = "voyager"
 
     def builds(self, n, dim, metric, quick):
         return hnsw_grid(quick)
