@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args};
 use serde::Serialize;
 use serde_json::json;
 use vicinage::index::{Index, LoadMode, SearchParams};
-use vicinage_datasets::{IdMatrix, InputSpec, Relevance, read_ids, read_relevance};
+use vicinage_datasets::{InputSpec, Relevance, read_ids, read_relevance};
 
 use crate::args::{FormatArgs, ProgressArgs, threads_or_cores};
 use crate::exit::Failure;
@@ -16,16 +16,18 @@ use crate::progress::Reporter;
 use crate::queries::Queries;
 use crate::text::{BOLD, DIM, Table, print, print_json, styled};
 use crate::units;
+use crate::workload::{self, Workload};
 
 /// Measure recall, usefulness and speed of an index
 #[derive(Args)]
-#[command(group = ArgGroup::new("against").args(["truth", "relevance"]))]
+#[command(group = ArgGroup::new("against").args(["truth", "relevance", "filters"]))]
 #[command(after_help = "\
 Examples:
   index-tools eval jobs --queries users.npy --k 10,100 --ef 50,100,200
       against the exact answers of the index itself, which it finds first
   index-tools eval jobs --queries users.npy --truth neighbors.npy
   index-tools eval jobs --queries users.npy --relevance relevance.parquet --exact
+  index-tools eval jobs --queries users.npy --filters workload --k 10
 
 Recall is the share of the true neighbors found: by id, and by distance as ann-benchmarks has it
 (an answer as close as the kth true neighbor counts). NDCG, precision and hit rate are over the
@@ -43,6 +45,10 @@ pub(crate) struct EvalArgs {
     /// Graded relevance: Parquet with query, item_ids, grades, or query, item_id, grade
     #[arg(long, value_name = "FILE")]
     relevance: Option<PathBuf>,
+    /// Filtered workload, as `datasets generate filters` writes it: its groups are asked one by one,
+    /// by exact search among the items that pass
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["ef", "exact"])]
+    filters: Option<PathBuf>,
     /// How many items to ask for
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "10,100")]
     k: Vec<usize>,
@@ -87,6 +93,11 @@ pub(crate) fn run(args: &EvalArgs) -> Result<(), Failure> {
     let index = Index::open(&args.dir, LoadMode::Populate)?;
     let queries = Queries::read(&args.queries)?;
     queries.check_dim(&args.queries, index.info().dim, &args.dir.display().to_string())?;
+    if let Some(dir) = &args.filters {
+        let workload = Workload::read(dir)?;
+        let (json, text) = workload::report(&workload, &index, &queries, &args.k, &report)?;
+        return if args.format.json() { print_json(&json) } else { print(&text) };
+    }
     let standard = standard(args, &index, &queries, &report)?;
     let mut lines = Vec::new();
     for (k, ef) in asked(args) {
@@ -163,30 +174,9 @@ fn truth(
         return Err(Failure::usage(format!("{spec} has too few neighbors for --k {most}"))
             .expected(format!("--k up to {}", ids.k()), most.to_string()));
     }
-    with_scores(&ids, spec, index, queries)
-}
-
-/// Scores true neighbors on the vectors of the index: what counts as close enough for recall by
-/// distance is then in the index's own metric and precision, whatever made the file.
-fn with_scores(
-    ids: &IdMatrix,
-    spec: &InputSpec,
-    index: &Index,
-    queries: &Queries,
-) -> Result<Answers, Failure> {
     let mut answers = Answers::default();
-    let (mut nodes, mut scores) = (Vec::new(), Vec::new());
-    for row in 0..queries.rows() {
-        nodes.clear();
-        for &id in ids.row(row) {
-            nodes.push(index.find(id).ok_or_else(|| {
-                Failure::data(format!("{spec} is not of this index"))
-                    .at(format!("row {row}"))
-                    .expected("ids of items of the index", format!("{id}, which it does not hold"))
-            })?);
-        }
-        index.scores(queries.row(row), &nodes, &mut scores)?;
-        answers.push_truth(index.info().metric, ids.row(row), &scores);
+    for row in 0..rows {
+        answers.push_true_ids(index, queries.row(row), ids.row(row), (spec, row))?;
     }
     Ok(answers)
 }

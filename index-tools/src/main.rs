@@ -8,6 +8,7 @@
 //! | `input`, `sidecar`, `batch` | from data files to the items of a build |
 //! | `queries` | query vectors |
 //! | `measure` | asking many queries; recall, usefulness, speed |
+//! | `workload/` | filtered workloads: read, written, asked |
 //! | `results` | result lines: what was measured |
 //! | `shortlist` | answers with attributes, as a table |
 //! | `progress`, `interrupt` | bars or JSON lines; Ctrl-C |
@@ -40,6 +41,7 @@ mod text;
 mod truth;
 mod units;
 mod verify;
+mod workload;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -1,5 +1,6 @@
 //! Asking an index many queries, and how good and how fast the answers were.
 
+use std::fmt::Display;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -36,12 +37,35 @@ impl Answers {
 
     /// Adds true neighbors with their scores. The distances rise, so that the kth is the farthest
     /// of the first k even where the ids come in another order.
-    pub(crate) fn push_truth(&mut self, metric: Metric, ids: &[u64], scores: &[f32]) {
+    fn push_truth(&mut self, metric: Metric, ids: &[u64], scores: &[f32]) {
         let start = self.distances.len();
         self.ids.extend_from_slice(ids);
         self.distances.extend(scores.iter().map(|&score| distance(metric, score)));
         self.distances[start..].sort_unstable_by(f32::total_cmp);
         self.ends.push(self.ids.len());
+    }
+
+    /// The same for items that are named by id, scored on the vectors of the index: what counts as
+    /// close enough for recall by distance is then in the index's own metric and precision,
+    /// whatever made `file`, whose row `row` this is.
+    pub(crate) fn push_true_ids(
+        &mut self,
+        index: &Index,
+        query: &[f32],
+        ids: &[u64],
+        (file, row): (&dyn Display, usize),
+    ) -> Result<(), Failure> {
+        let (mut nodes, mut scores) = (Vec::with_capacity(ids.len()), Vec::new());
+        for &id in ids {
+            nodes.push(index.find(id).ok_or_else(|| {
+                Failure::data(format!("{file} is not of this index"))
+                    .at(format!("row {row}"))
+                    .expected("ids of items of the index", format!("{id}, which it does not hold"))
+            })?);
+        }
+        index.scores(query, &nodes, &mut scores)?;
+        self.push_truth(index.info().metric, ids, &scores);
+        Ok(())
     }
 
     fn append(&mut self, other: Answers) {
@@ -86,7 +110,7 @@ pub(crate) struct Speed {
 
 impl Speed {
     /// From the nanoseconds of each search.
-    fn of(mut nanos: Vec<u64>) -> Self {
+    pub(crate) fn of(mut nanos: Vec<u64>) -> Self {
         nanos.sort_unstable();
         // Nearest rank.
         let at = |share: f64| {
@@ -227,7 +251,7 @@ pub(crate) fn usefulness<'a>(
     }
 }
 
-fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+pub(crate) fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     let count = values.len().max(1) as f64;
     values.sum::<f64>() / count
 }

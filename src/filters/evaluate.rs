@@ -198,6 +198,15 @@ impl<'a> Binder<'a> {
     }
 
     fn attribute(&mut self, field: &str, asked: &Predicate) -> Result<Part<'a>, FilterProblem> {
+        // The name is a key, but for `is_null`, where it is what is asked.
+        if *asked != Predicate::IsNull {
+            let step = Step::Key(field.to_owned());
+            return self.within(step, |it| it.leaf(field, asked));
+        }
+        self.leaf(field, asked)
+    }
+
+    fn leaf(&mut self, field: &str, asked: &Predicate) -> Result<Part<'a>, FilterProblem> {
         let schema = self.table.schema();
         let Some(at) = schema.iter().position(|column| column.name == field) else {
             let nearest = nearest(field, schema.iter().map(|column| column.name.as_str()));
@@ -206,11 +215,8 @@ impl<'a> Binder<'a> {
         };
         let column = self.table.column(at).map_err(FilterProblem::Corrupt)?;
         let mut leaf = Leaf { field, column, budget: &mut self.budget, path: &mut self.path };
-        leaf.path.push(Step::Key(field.to_owned()));
         let asked = leaf.asked(asked)?;
-        let column = leaf.column;
-        self.path.pop();
-        Ok(Part::Attribute(column, asked))
+        Ok(Part::Attribute(leaf.column, asked))
     }
 }
 
