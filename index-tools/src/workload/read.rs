@@ -100,7 +100,7 @@ fn unfit(path: &Path) -> Failure {
 }
 
 /// Blank lines are refused, so that this is also the number that editors show.
-fn place(line: usize) -> String {
+pub(super) fn place(line: usize) -> String {
     format!("line {}", line + 1)
 }
 

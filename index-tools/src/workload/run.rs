@@ -8,7 +8,7 @@ use vicinage::eval::metrics::recall_by_id;
 use vicinage::index::{Account, Hit, Index, NodeSet, Scratch, SearchParams};
 use vicinage::progress::Progress;
 
-use super::{Group, MANIFEST, Manifest, TRUTH_IDS, Workload};
+use super::{Group, MANIFEST, Manifest, TRUTH_IDS, Workload, read};
 use crate::exit::Failure;
 use crate::measure::{Answers, Recall, Speed, mean, recall};
 use crate::progress::Reporter;
@@ -85,7 +85,8 @@ impl<'a> Group<'a> {
         let mut truth = Answers::default();
         for (place, &at) in self.lines.iter().enumerate() {
             let line = &workload.lines[at];
-            passing.push(index.filter(&line.expression()?)?);
+            let passes = index.filter(&line.expression()?);
+            passing.push(passes.map_err(|error| Failure::from(error).at(read::place(at)))?);
             for (within, &query) in line.queries.iter().enumerate() {
                 let (row, query) = (workload.starts[at] + within, query as usize);
                 let (vector, ids) = (queries.row(query), workload.truth.row(row));

@@ -11,6 +11,7 @@
 //! | `measure` | truth and eval, against naive answers |
 //! | `stop` | Ctrl-C |
 //! | `datasets`, `fetch` | public and made-up sets; fetching from a server of our own |
+//! | `filters` | filtered workloads: made, held against naive answers, asked, refused |
 //! | `demo` | the demo on a small set of the same shape |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
@@ -20,6 +21,7 @@ mod convert;
 mod datasets;
 mod demo;
 mod fetch;
+mod filters;
 mod help;
 mod look;
 mod measure;

@@ -154,9 +154,10 @@ fn laid_out(
     Ok((bytes, layout))
 }
 
-/// Categories whose values each have about a share `selectivity` of the items, and their number.
+/// Categories whose values each have about a share `selectivity` of the items, or all but that where
+/// it is more than half; and their number.
 pub(super) fn category(selectivity: f64) -> (String, u32) {
-    let values = (1.0 / selectivity).round().clamp(1.0, 1e6) as u32;
+    let values = (1.0 / selectivity.min(1.0 - selectivity)).round().clamp(1.0, 1e6) as u32;
     (format!("any_{values}"), values)
 }
 

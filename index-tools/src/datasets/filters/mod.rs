@@ -161,6 +161,10 @@ pub(super) fn filters(args: &FiltersArgs) -> Result<(), Failure> {
     args.check()?;
     let report = Reporter::new(args.progress.progress, Interrupt::install()?);
     let shape = open(&args.input, &ReadOptions::without_attributes())?.shape();
+    if !(1..=u64::from(u32::MAX)).contains(&shape.rows) {
+        return Err(Failure::data(format!("{} cannot be filtered", args.input))
+            .expected("1 to 4294967295 items", shape.rows.to_string()));
+    }
     let mut queries = Queries::read(&args.queries)?;
     queries.check_dim(&args.queries, shape.dim as usize, &args.input.to_string())?;
     let rows = queries.rows();
@@ -181,30 +185,34 @@ pub(super) fn filters(args: &FiltersArgs) -> Result<(), Failure> {
             solved.push(answers);
         }
     }
-    let writer = concat!("index-tools ", env!("CARGO_PKG_VERSION")).to_owned();
-    let name = args.out.file_name().unwrap_or(args.out.as_os_str()).to_string_lossy().into_owned();
-    let manifest = Manifest {
-        schema: workload::SCHEMA,
-        name,
-        writer,
-        metric: args.metric,
-        n: shape.rows,
-        dim: u64::from(shape.dim),
-        queries: rows as u64,
-        k: u64::from(args.k),
-        seed: args.seed.seed,
-        groups: made
-            .iter()
-            .zip(&solved)
-            .map(|(made, solved)| note(made, solved, shape.rows))
-            .collect(),
-    };
+    let manifest = manifest(args, shape, rows, made.iter().zip(&solved));
     let contents = contents(manifest, &made, solved)?;
     let mut names = vec![ATTRIBUTES];
     names.extend(workload::write(folder.path(), &contents)?);
     report.interrupt().check()?;
     publish(folder.path(), &args.out, names.iter().copied())?;
     print(&summary(args, &contents.manifest, started.elapsed().as_secs_f64()))
+}
+
+fn manifest<'a>(
+    args: &FiltersArgs,
+    shape: vicinage_datasets::Shape,
+    queries: usize,
+    groups: impl Iterator<Item = (&'a Made, &'a Solved)>,
+) -> Manifest {
+    let name = args.out.file_name().unwrap_or(args.out.as_os_str());
+    Manifest {
+        schema: workload::SCHEMA,
+        name: name.to_string_lossy().into_owned(),
+        writer: concat!("index-tools ", env!("CARGO_PKG_VERSION")).to_owned(),
+        metric: args.metric,
+        n: shape.rows,
+        dim: u64::from(shape.dim),
+        queries: queries as u64,
+        k: u64::from(args.k),
+        seed: args.seed.seed,
+        groups: groups.map(|(made, solved)| note(made, solved, shape.rows)).collect(),
+    }
 }
 
 fn note(made: &Made, solved: &Solved, n: u64) -> GroupNote {

@@ -110,12 +110,18 @@ fn own(work: &Work<'_>, filter: impl Fn(&[f32]) -> Expression) -> Vec<(Expressio
     (0..work.queries.rows()).map(|row| (filter(work.queries.row(row)), vec![row as u32])).collect()
 }
 
-/// Values of the category that has the right number of them.
+/// A value of the category that has the right number of them; or, where more than half is to pass,
+/// any other value.
 fn random(selectivity: f64) -> Vec<Expression> {
     let (name, values) = category(selectivity);
     let count = FILTERS.min(values as usize);
-    let value = |at: usize| Literal::Text(format!("{name}-{}", at * values as usize / count));
-    (0..count).map(|at| Expression::attribute(&name, Predicate::Eq(value(at)))).collect()
+    let filter = |at: usize| {
+        let value = Literal::Text(format!("{name}-{}", at * values as usize / count));
+        let few = selectivity <= 0.5;
+        let predicate = if few { Predicate::Eq(value) } else { Predicate::Ne(value) };
+        Expression::attribute(&name, predicate)
+    };
+    (0..count).map(filter).collect()
 }
 
 /// Ranges that each hold the share, between numbers that there are.

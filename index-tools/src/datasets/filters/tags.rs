@@ -54,7 +54,8 @@ impl Tags {
     ) -> Vec<Expression> {
         let mut random = Random::new(seed, &format!("{} {selectivity}", shape.name()), 0);
         let mut found: Vec<(f64, Expression)> = Vec::new();
-        for _ in 0..count * TRIES {
+        let tries = if self.tags.is_empty() { 0 } else { count * TRIES };
+        for _ in 0..tries {
             let (filter, passing) = match shape {
                 Shape::And => self.and(selectivity, &mut random),
                 Shape::Or => self.or(selectivity, &mut random),
