@@ -28,6 +28,9 @@ use crate::segments::segment::Segment;
 use crate::types::{ElementType, ItemId, Metric, Neighbor, NodeId};
 
 pub use crate::filters::columns::{AttributeValue, ColumnKind};
+pub use crate::filters::error::{FilterError, FilterProblem};
+pub use crate::filters::expression::Expression;
+pub use crate::filters::nodes::NodeSet;
 pub use crate::format::LoadMode;
 pub use crate::search::{Account, Plan, SearchError, SearchParams, TruncatedBy};
 pub use crate::segments::meta::{Meta, SelfCheck};
@@ -202,13 +205,62 @@ impl Index {
         let target = self.segment.target();
         let Scratch { search, found } = scratch;
         let account = search::search(&target, search, vector, params, found)?;
-        let ids = self.segment.item_ids();
+        self.give(found, hits);
+        Ok(account)
+    }
+
+    /// The items that pass a filter. Cost: a look at every item's values of the attributes named,
+    /// each of which is validated on first use.
+    ///
+    /// # Errors
+    /// See [`FilterError`].
+    pub fn filter(&self, filter: &Expression) -> Result<NodeSet, FilterError> {
+        Ok(filter.bind(&self.segment)?.passing())
+    }
+
+    /// [`Index::search`] among the nodes of `among`, which are all scored: exactly `min(k, M)`
+    /// items, unless the deadline passes. `ef` and `exact` change nothing.
+    ///
+    /// ```no_run
+    /// # use vicinage::index::{Expression, Index, LoadMode, Scratch, SearchParams};
+    /// # let index = Index::open("jobs".as_ref(), LoadMode::Mmap)?;
+    /// # let (query, mut scratch, mut hits) = (vec![0.1; 64], Scratch::default(), Vec::new());
+    /// let english = Expression::from_json(r#"{"eq": {"language": "eng"}}"#)?;
+    /// let among = index.filter(&english)?;
+    /// let top = SearchParams::top(10);
+    /// let account = index.search_among(&mut scratch, &query, &top, &among, &mut hits)?;
+    /// assert_eq!(hits.len() as u64, account.matches.min(10));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`SearchError`]; `hits` is then empty.
+    ///
+    /// # Panics
+    /// If a node is none of this index.
+    pub fn search_among(
+        &self,
+        scratch: &mut Scratch,
+        vector: &[f32],
+        params: &SearchParams,
+        among: &NodeSet,
+        hits: &mut Vec<Hit>,
+    ) -> Result<Account, SearchError> {
+        hits.clear();
+        let Scratch { search, found } = scratch;
+        let target = self.segment.target();
+        let account = search::search_among(&target, search, vector, params, among, found)?;
+        self.give(found, hits);
+        Ok(account)
+    }
+
+    fn give(&self, found: &[Neighbor], hits: &mut Vec<Hit>) {
+        let (ids, metric) = (self.segment.item_ids(), self.info.metric);
         hits.extend(found.iter().map(|neighbor| Hit {
             item_id: ids[neighbor.node.index()],
-            score: target.metric.score(neighbor.distance),
+            score: metric.score(neighbor.distance),
             node: neighbor.node,
         }));
-        Ok(account)
     }
 
     /// Replaces the contents of `scores` by the exact scores of `nodes`, in that order. Cost: one

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use crate::kernels::{Element, Isa, Operation, dispatch};
-use crate::types::{Admit, Metric, NodeId, Scorer};
+use crate::types::{Admit, Metric, Neighbor, NodeId, Scorer};
 use crate::vectors::{Form, RowScorer, Rows, Vectors, query_scale};
 use crate::with_element;
 
@@ -15,6 +15,9 @@ const BLOCK_BYTES: usize = 256 << 10;
 
 /// The clock is read once per this many rows.
 const ROWS_PER_CLOCK_READ: usize = 4096;
+
+/// Rows that are asked of memory together, where they lie apart.
+const ROWS_AHEAD: usize = 32;
 
 /// An id and its distance, ordered by distance, ties by id.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,6 +41,13 @@ impl PartialOrd for Found {
     #[inline]
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
+    }
+}
+
+impl From<&Found> for Neighbor {
+    /// Of what was found in one segment, where ids are nodes.
+    fn from(found: &Found) -> Self {
+        Self { distance: found.distance, node: NodeId(found.id as u32) }
     }
 }
 
@@ -210,6 +220,56 @@ impl<E: Element, A: Admit> Operation for ScanOne<'_, E, A> {
             }
         }
         start
+    }
+}
+
+/// Scans chosen rows for one query, until a deadline.
+#[derive(Debug)]
+pub struct ScanNodes<'a, E, N> {
+    /// The rows.
+    pub rows: Rows<'a, E>,
+    /// `[dim]`.
+    pub query: &'a [f32],
+    /// The distance.
+    pub form: Form<'a>,
+    /// Which rows.
+    pub nodes: N,
+    /// Where the closest are left.
+    pub top: &'a mut TopK,
+    /// Stop then.
+    pub deadline: Option<Instant>,
+}
+
+impl<E: Element, N: Iterator<Item = NodeId>> Operation for ScanNodes<'_, E, N> {
+    /// How many rows were scored; fewer than all when the deadline passed.
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<I: Isa>(mut self, isa: I) -> usize {
+        let scorer = RowScorer { isa, rows: self.rows, query: self.query, form: self.form };
+        let mut together = [NodeId(0); ROWS_AHEAD];
+        let (mut scored, mut clock_at) = (0, ROWS_PER_CLOCK_READ);
+        loop {
+            let mut count = 0;
+            for (slot, node) in together.iter_mut().zip(&mut self.nodes) {
+                scorer.prefetch(node);
+                *slot = node;
+                count += 1;
+            }
+            for &node in &together[..count] {
+                self.top.push(scorer.one(node), u64::from(node.0));
+            }
+            scored += count;
+            if count < ROWS_AHEAD {
+                return scored;
+            }
+            if scored >= clock_at {
+                if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                    return scored;
+                }
+                clock_at += ROWS_PER_CLOCK_READ;
+            }
+        }
     }
 }
 

@@ -72,6 +72,14 @@ fn a_warm_search_allocates_nothing() {
             }
         }
     }
+    for index in &indexes {
+        let among = (0..index.info().n as u32).step_by(3).map(NodeId).collect();
+        for params in shapes() {
+            let mut ask = || index.search_among(&mut scratch, &warm, &params, &among, &mut hits);
+            ask().unwrap();
+            assert_eq!(asked(|| ask().unwrap()).1.times, 0, "{params:?}");
+        }
+    }
     let [all, exact, walk] = [Plan::All, Plan::Exact, Plan::Walk].map(|plan| plans[plan as usize]);
     assert!(all > 100 && exact > 100 && walk > 100, "{all} all, {exact} exact, {walk} walks");
 }

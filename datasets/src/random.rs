@@ -27,24 +27,26 @@ pub(crate) fn normal_of(seed: u64, name: &str, at: u64) -> f64 {
 }
 
 /// A generator of one block of what is called by a name.
-pub(crate) struct Random {
+#[derive(Debug)]
+pub struct Random {
     bits: Xoshiro256PlusPlus,
     /// Normal values come in pairs: the second of the last pair.
     spare: Option<f64>,
 }
 
 impl Random {
-    pub(crate) fn new(seed: u64, name: &str, block: u64) -> Self {
+    /// The same numbers for the same seed, name and block, on every machine.
+    pub fn new(seed: u64, name: &str, block: u64) -> Self {
         Self { bits: Xoshiro256PlusPlus::seed_from_u64(hash(seed, name, block)), spare: None }
     }
 
     /// Strictly between 0 and 1.
-    pub(crate) fn unit(&mut self) -> f64 {
+    pub fn unit(&mut self) -> f64 {
         unit(self.bits.next_u64())
     }
 
     /// A whole number below `n`; the bias is below `n` in 2⁶⁴.
-    pub(crate) fn below(&mut self, n: u64) -> u64 {
+    pub fn below(&mut self, n: u64) -> u64 {
         ((u128::from(self.bits.next_u64()) * u128::from(n)) >> 64) as u64
     }
 

@@ -18,16 +18,18 @@ use crate::progress::Reporter;
 use crate::queries::Queries;
 use crate::text::{BOLD, DIM, Table, print, print_json, styled};
 use crate::units;
+use crate::workload::{self, Workload};
 
 /// Measure recall, usefulness and speed of an index
 #[derive(Args)]
-#[command(group = ArgGroup::new("against").args(["truth", "relevance"]))]
+#[command(group = ArgGroup::new("against").args(["truth", "relevance", "filters"]))]
 #[command(after_help = "\
 Examples:
   index-tools eval jobs --queries users.npy --k 10,100 --ef 50,100,200
       against the exact answers of the index itself, which it finds first
   index-tools eval jobs --queries users.npy --truth neighbors.npy
   index-tools eval jobs --queries users.npy --relevance relevance.parquet --exact
+  index-tools eval jobs --queries users.npy --filters workload --k 10
 
 Recall is the share of the true neighbors found: by id, and by distance as ann-benchmarks has it
 (an answer as close as the kth true neighbor counts). NDCG, precision and hit rate are over the
@@ -45,6 +47,10 @@ pub(crate) struct EvalArgs {
     /// Graded relevance: Parquet with query, item_ids, grades, or query, item_id, grade
     #[arg(long, value_name = "FILE")]
     relevance: Option<PathBuf>,
+    /// Filtered workload, as `datasets generate filters` writes it: its groups are asked one by one,
+    /// by exact search among the items that pass
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["ef", "exact"])]
+    filters: Option<PathBuf>,
     /// How many items to ask for
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "10,100")]
     k: Vec<usize>,
@@ -89,6 +95,11 @@ pub(crate) fn run(args: &EvalArgs) -> Result<(), Failure> {
     let index = Index::open(&args.dir, LoadMode::Populate)?;
     let queries = Queries::read(&args.queries)?;
     queries.check_dim(&args.queries, index.info().dim, &args.dir.display().to_string())?;
+    if let Some(dir) = &args.filters {
+        let workload = Workload::read(dir)?;
+        let (json, text) = workload::report(&workload, &index, &queries, &args.k, &report)?;
+        return if args.format.json() { print_json(&json) } else { print(&text) };
+    }
     let standard = standard(args, &index, &queries, &report)?;
     let mut lines = Vec::new();
     for (k, ef) in asked(args) {

@@ -11,7 +11,7 @@ use serde_json::json;
 use vicinage::builder::BuildError;
 use vicinage::error::{Corruption, FileError};
 use vicinage::format::OpenError as SegmentError;
-use vicinage::index::{OpenError, SearchError};
+use vicinage::index::{FilterError, FilterProblem, OpenError, SearchError};
 use vicinage::segments::manifest::ManifestError;
 use vicinage::segments::publish::{CurrentError, PublishError};
 use vicinage::server::ServeError;
@@ -164,6 +164,12 @@ fn known(error: &(dyn Error + 'static)) -> Option<Failure> {
     }
     if let Some(error) = error.downcast_ref::<Corruption>() {
         return Some(corruption(error));
+    }
+    if let Some(error) = error.downcast_ref::<FilterError>() {
+        return Some(match &error.problem {
+            FilterProblem::Corrupt(damage) => corruption(damage),
+            _ => Failure::data(error.to_string()),
+        });
     }
     if let Some(error) = error.downcast_ref::<ServeError>() {
         return Some(serve_error(error));

@@ -134,7 +134,8 @@ impl ItemSource for Items {
     }
 }
 
-fn kind(kind: datasets::AttributeKind) -> ColumnKind {
+/// The kind of column that an attribute of a data file becomes.
+pub(crate) fn kind(kind: datasets::AttributeKind) -> ColumnKind {
     use datasets::AttributeKind as From;
     match kind {
         From::Bool => ColumnKind::Bool,

@@ -11,6 +11,7 @@
 //! | `queries` | query vectors |
 //! | `measure` | asking many queries; recall, usefulness, speed |
 //! | `results`, `curves` | result lines: what was measured; fronts of recall and speed |
+//! | `workload/` | filtered workloads: read, written, asked |
 //! | `shortlist` | answers with attributes, as a table |
 //! | `machine` | processor, memory, commit |
 //! | `progress`, `interrupt` | bars or JSON lines; Ctrl-C |
@@ -48,6 +49,7 @@ mod text;
 mod truth;
 mod units;
 mod verify;
+mod workload;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -1,5 +1,6 @@
 //! Asking an index many queries, and how good and how fast the answers were.
 
+use std::fmt::Display;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -45,6 +46,29 @@ impl Answers {
         self.ends.push(self.ids.len());
     }
 
+    /// The same for items that are named by id, scored on the vectors of the index: what counts as
+    /// close enough for recall by distance is then in the index's own metric and precision,
+    /// whatever made `file`, whose row `row` this is.
+    pub(crate) fn push_true_ids(
+        &mut self,
+        index: &Index,
+        query: &[f32],
+        ids: &[u64],
+        (file, row): (&dyn Display, usize),
+    ) -> Result<(), Failure> {
+        let (mut nodes, mut scores) = (Vec::with_capacity(ids.len()), Vec::new());
+        for &id in ids {
+            nodes.push(index.find(id).ok_or_else(|| {
+                Failure::data(format!("{file} is not of this index"))
+                    .at(format!("row {row}"))
+                    .expected("ids of items of the index", format!("{id}, which it does not hold"))
+            })?);
+        }
+        index.scores(query, &nodes, &mut scores)?;
+        self.push_truth(index.info().metric, ids, &scores);
+        Ok(())
+    }
+
     fn append(&mut self, other: Answers) {
         let offset = self.ids.len();
         self.ids.extend(other.ids);
@@ -87,7 +111,7 @@ pub(crate) struct Speed {
 
 impl Speed {
     /// From the nanoseconds of each search.
-    fn of(mut nanos: Vec<u64>) -> Self {
+    pub(crate) fn of(mut nanos: Vec<u64>) -> Self {
         nanos.sort_unstable();
         // Nearest rank.
         let at = |share: f64| {
@@ -266,18 +290,8 @@ pub(crate) fn scored_truth(
     queries: &Queries,
 ) -> Result<Answers, Failure> {
     let mut answers = Answers::default();
-    let (mut nodes, mut scores) = (Vec::new(), Vec::new());
     for row in 0..queries.rows() {
-        nodes.clear();
-        for &id in ids.row(row) {
-            nodes.push(index.find(id).ok_or_else(|| {
-                Failure::data(format!("{spec} is not of this index"))
-                    .at(format!("row {row}"))
-                    .expected("ids of items of the index", format!("{id}, which it does not hold"))
-            })?);
-        }
-        index.scores(queries.row(row), &nodes, &mut scores)?;
-        answers.push_truth(index.info().metric, ids.row(row), &scores);
+        answers.push_true_ids(index, queries.row(row), ids.row(row), (spec, row))?;
     }
     Ok(answers)
 }
@@ -329,7 +343,7 @@ pub(crate) fn usefulness<'a>(
     }
 }
 
-fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+pub(crate) fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     let count = values.len().max(1) as f64;
     values.sum::<f64>() / count
 }

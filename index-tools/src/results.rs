@@ -140,11 +140,13 @@ impl Point {
     /// What makes two lines the same point.
     pub(crate) fn key(&self) -> String {
         let Self { dataset, engine, build, search, k, threads, mode, .. } = self;
-        let filter = self.filter.as_ref().map(|filter| (&filter.workload, &filter.shape));
+        let filter = self.filter.as_ref().map(|f| (&f.workload, &f.shape, f.selectivity));
         let step = self.stream.as_ref().map(|stream| (&stream.runbook, stream.step));
-        let offered = self.offered_qps;
-        serde_json::json!([dataset, engine, build, search, k, threads, mode, offered, filter, step])
-            .to_string()
+        let (version, offered) = (self.version(), self.offered_qps);
+        serde_json::json!([
+            dataset, engine, version, build, search, k, threads, mode, offered, filter, step
+        ])
+        .to_string()
     }
 
     /// The version of the engine, with the commit where that is known: `0.1.0 (aabece0)`.

@@ -141,8 +141,8 @@ pub(crate) fn thread_pool(threads: usize) -> Result<rayon::ThreadPool, Failure> 
     })
 }
 
-/// The neighbors by row, and the ids of the rows where the base has ids.
-fn search(
+/// The neighbors of `queries` by row, and the ids of the rows where the base has ids.
+pub(crate) fn search(
     wanted: &Wanted<'_>,
     queries: Queries,
     report: &Reporter,

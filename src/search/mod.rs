@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `all` | k takes every item | a scan, sorted |
 //! | `exact` | asked for, or the walk would score as many rows | [`crate::scan`] |
-//! | `walk` | otherwise | descent and beam search over the graph |
+//! | `walk` | otherwise, and there is no filter | descent and beam search over the graph |
 
 mod traverse;
 
@@ -13,11 +13,12 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use crate::filters::nodes::NodeSet;
 use crate::graph::adjacency::Adjacency;
 use crate::graph::beam::Beam;
 use crate::graph::levels::LevelsLayout;
 use crate::kernels::dispatch;
-use crate::scan::{ScanOne, ScoreNodes, TopK};
+use crate::scan::{ScanNodes, ScanOne, ScoreNodes, TopK};
 use crate::search::traverse::Walk;
 use crate::types::{Admit, AdmitAll, AdmitAllBut, Metric, Neighbor, NodeId};
 use crate::vectors::{Form, Vectors, query_scale};
@@ -171,6 +172,36 @@ pub fn search(
     }
 }
 
+/// The same among the nodes of `among`, every one of which is scored: at most `min(k, M)`
+/// neighbors, and no fewer unless the deadline passes. `ef` and `exact` change nothing.
+pub fn search_among(
+    target: &Target<'_>,
+    scratch: &mut Scratch,
+    query: &[f32],
+    params: &SearchParams,
+    among: &NodeSet,
+    found: &mut Vec<Neighbor>,
+) -> Result<Account, SearchError> {
+    let scale = check(target, query)?;
+    if params.k == 0 {
+        return Err(SearchError::ZeroK);
+    }
+    let form = Form::of(target.metric, scale, target.scales);
+    let excluded = params.exclude.filter(|node| among.contains(*node));
+    let matches = among.len() as usize - usize::from(excluded.is_some());
+    let (deadline, top) = (params.deadline, &mut scratch.top);
+    top.reset(params.k.min(matches).max(1));
+    let nodes = among.iter().filter(|node| Some(*node) != excluded);
+    let scanned = with_element!(target.vectors.element, E => {
+        let rows = target.vectors.rows::<E>();
+        dispatch(ScanNodes { rows, query, form, nodes, top, deadline })
+    });
+    found.clear();
+    found.extend(scratch.top.sorted().iter().map(Neighbor::from));
+    let plan = if params.k >= matches { Plan::All } else { Plan::Exact };
+    Ok(account(plan, matches, scanned as u64, scanned as u64, scanned < matches))
+}
+
 /// Replaces the contents of `distances` by the exact distances of `nodes`, in that order.
 pub fn distances(
     target: &Target<'_>,
@@ -235,10 +266,7 @@ fn run<A: Admit>(
             top.reset(k);
             let rows = target.vectors.rows::<E>();
             let scanned = dispatch(ScanOne { rows, query, form, admit, top, deadline });
-            let node = |id: u64| NodeId(id as u32);
-            found.extend(
-                top.sorted().iter().map(|f| Neighbor { distance: f.distance, node: node(f.id) }),
-            );
+            found.extend(top.sorted().iter().map(Neighbor::from));
             account(plan, matches, scanned as u64, scanned as u64, scanned < n)
         }
         Plan::Walk => {

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use crate::error::{Corruption, FileError};
 use crate::filters::columns::{AttributeValue, ColumnLayout, ColumnSchema, ColumnView};
+use crate::filters::evaluate::Table;
 use crate::format::{
     FileLayer, Geometry, OpenError, SectionKind, SegmentDigest, SegmentFile, SegmentWriter,
 };
@@ -241,6 +242,20 @@ impl Segment {
     /// A section whose length was checked when the segment was opened; empty where it has none.
     fn typed<T: bytemuck::AnyBitPattern>(&self, kind: SectionKind) -> &[T] {
         self.file.section(kind, 0).map_or(&[], bytemuck::cast_slice)
+    }
+}
+
+impl Table for Segment {
+    fn schema(&self) -> &[ColumnSchema] {
+        self.columns()
+    }
+
+    fn column(&self, at: usize) -> Result<ColumnView<'_>, Corruption> {
+        Segment::column(self, at)
+    }
+
+    fn item_ids(&self) -> &[ItemId] {
+        Segment::item_ids(self)
     }
 }
 

@@ -34,6 +34,8 @@ pub use interactions::{InteractionParams, write_interactions};
 pub use realism::{Check, Realism};
 pub use two_tower::{TwoTower, TwoTowerParams};
 
+pub use crate::random::Random;
+
 /// Rows that are made together.
 pub const BLOCK_ROWS: usize = 4096;
 

@@ -17,6 +17,7 @@ use vicinage_datasets::{write_distances, write_ids};
 
 use super::checksums::{io, write_whole};
 use super::columns::{self, AttributesArgs, InteractionsArgs};
+use super::filters::{self, FiltersArgs};
 use crate::args::ProgressArgs;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
@@ -34,12 +35,15 @@ Examples:
   index-tools datasets generate attributes --input tt/base.npy --queries tt/test.npy \\
       --column cheap=random:0.1 --column fits=correlated:0.01:0.9 --out tt/attributes.parquet
   index-tools datasets generate interactions --items tt/base.npy --users tt/learn.npy \\
-      --out tt/interactions.parquet")]
+      --out tt/interactions.parquet
+  index-tools datasets generate filters --input tt/base.npy --queries tt/test.npy --metric ip \\
+      --out tt/filters")]
 pub(crate) enum GenerateArgs {
     TwoTower(TwoTowerArgs),
     Clustered(ClusteredArgs),
     Attributes(AttributesArgs),
     Interactions(InteractionsArgs),
+    Filters(FiltersArgs),
 }
 
 /// Items and users of a two-tower model: inner product, queries out of distribution
@@ -173,6 +177,7 @@ impl GenerateArgs {
             Self::Clustered(args) => args.out.progress.progress,
             Self::Attributes(args) => args.out.progress.progress,
             Self::Interactions(args) => args.out.progress.progress,
+            Self::Filters(args) => args.progress(),
         }
     }
 }
@@ -201,6 +206,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), Failure> {
         }
         GenerateArgs::Attributes(args) => columns::attributes(args),
         GenerateArgs::Interactions(args) => columns::interactions(args),
+        GenerateArgs::Filters(args) => filters::filters(args),
     }
 }
 
@@ -304,11 +310,7 @@ fn write_set<P: Serialize>(
         .map_err(|error| Failure::new(Exit::Internal, format!("cannot write TOML: {error}")))?;
     write_whole(&folder.path().join(MANIFEST), text.as_bytes())?;
     report.interrupt().check()?;
-    for name in &names {
-        let path = out.out.join(name);
-        fs::rename(folder.path().join(name), &path)
-            .map_err(|error| io("rename to", &path, &error))?;
-    }
+    publish(folder.path(), &out.out, names.iter().map(String::as_str))?;
     let mut text = format!("{}  {kind}, {metric}\n", styled(BOLD, out.out.display()));
     let shape = format!("{} × {} f32", units::count(source.rows(Split::Base)), source.dim());
     fields(
@@ -321,6 +323,19 @@ fn write_set<P: Serialize>(
     );
     write_checks(&mut text, &manifest.checks);
     print(&text)
+}
+
+/// Gives files that were written into a folder within `out` their final places.
+pub(super) fn publish<'a>(
+    folder: &Path,
+    out: &Path,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Result<(), Failure> {
+    for name in names {
+        let path = out.join(name);
+        fs::rename(folder.join(name), &path).map_err(|error| io("rename to", &path, &error))?;
+    }
+    Ok(())
 }
 
 /// For generators: counts rows, and passes on Ctrl-C.

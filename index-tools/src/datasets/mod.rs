@@ -5,6 +5,7 @@
 //! | `list` | the public sets that are known by name |
 //! | `fetch`, `download`, `checksums` | fetching one; one file over HTTP; the sums on record |
 //! | `generate`, `columns` | made-up sets; made-up attributes and interactions |
+//! | `filters/` | attributes, filters over them, and the exact answers |
 //! | `pack` | a set as one HDF5 file |
 //! | `describe` | what a file of vectors is like |
 
@@ -13,6 +14,7 @@ mod columns;
 mod describe;
 mod download;
 mod fetch;
+mod filters;
 mod generate;
 mod list;
 mod pack;
@@ -23,6 +25,8 @@ use clap::{Args, Subcommand};
 
 use crate::exit::Failure;
 use crate::progress::ProgressMode;
+
+pub(crate) use checksums::io;
 
 /// List and fetch public sets, make up and pack sets, describe files of vectors
 #[derive(Args)]

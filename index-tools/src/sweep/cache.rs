@@ -20,6 +20,7 @@ use vicinage_datasets::{
 use super::builds::BuildSpec;
 use super::set::{Set, short};
 use crate::exit::{Exit, Failure};
+use crate::machine::COMMIT;
 use crate::progress::Reporter;
 use crate::results::Params;
 use crate::truth::{Wanted, find};
@@ -46,6 +47,13 @@ pub(crate) struct Built {
     pub(crate) commit: Option<String>,
 }
 
+impl Built {
+    /// All that is kept of it.
+    pub(crate) fn folder(&self) -> &Path {
+        self.index.parent().unwrap_or(&self.index)
+    }
+}
+
 impl Cache {
     pub(crate) fn open(folder: &Path, set: &Set) -> Result<Self, Failure> {
         let folder = folder.join(format!("{}-{}", set.name, set.fingerprint()?));
@@ -55,10 +63,10 @@ impl Cache {
         Ok(Self { folder, set: set.clone() })
     }
 
-    /// The index of a build: the one that is here, or a new one, built in a process of its own so
-    /// that its memory is its own.
+    /// The index of a build: the one that this program at this commit made here, or a new one,
+    /// built in a process of its own so that its memory is its own.
     pub(crate) fn index(&self, spec: &BuildSpec, report: &Reporter) -> Result<Built, Failure> {
-        let key = serde_json::to_string(&(spec, env!("CARGO_PKG_VERSION")))
+        let key = serde_json::to_string(&(spec, env!("CARGO_PKG_VERSION"), COMMIT))
             .map_err(|e| Failure::new(Exit::Internal, e.to_string()))?;
         let folder = self.folder.join(short(&Sha256::digest(key)));
         let record = folder.join("built.json");
@@ -159,7 +167,7 @@ fn read_report(spec: &BuildSpec, told: &Value) -> Result<Built, Failure> {
         peak_mib: told["peak_resident_mib"].as_f64(),
         bytes_per_vector: number(&report["file_bytes"])? / number(&report["n"])?.max(1.0),
         writer: report["meta"]["writer"].as_str().ok_or_else(incomplete)?.to_owned(),
-        commit: crate::machine::COMMIT.map(str::to_owned),
+        commit: COMMIT.map(str::to_owned),
     })
 }
 

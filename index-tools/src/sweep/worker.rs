@@ -99,6 +99,7 @@ fn load(
         ("index_bytes_per_vector".to_owned(), json!(built.bytes_per_vector)),
         ("engine_version".to_owned(), json!(version(&built.writer))),
         ("git_commit".to_owned(), json!(built.commit)),
+        ("index".to_owned(), json!(built.folder())),
         ("isa".to_owned(), json!(kernels::active().ok().map(|isa| isa.name()))),
     ]);
     Ok((Loaded { index, queries }, told))

@@ -32,6 +32,7 @@ fn every_subcommand_has_an_example() {
         "datasets generate clustered",
         "datasets generate attributes",
         "datasets generate interactions",
+        "datasets generate filters",
     ] {
         let help = run(here, &format!("{words} --help")).ok().out;
         let (_, examples) = help.split_once("Example").expect(words);

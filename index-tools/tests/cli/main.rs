@@ -13,6 +13,7 @@
 //! | `curves` | compare and plot, over result lines |
 //! | `stop` | Ctrl-C |
 //! | `datasets`, `fetch` | public and made-up sets; fetching from a server of our own |
+//! | `filters` | filtered workloads: made, held against naive answers, asked, refused |
 //! | `demo` | the demo on a small set of the same shape |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
@@ -23,6 +24,7 @@ mod curves;
 mod datasets;
 mod demo;
 mod fetch;
+mod filters;
 mod help;
 mod look;
 mod measure;

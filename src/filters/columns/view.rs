@@ -1,5 +1,7 @@
 //! Reads the values of a column straight from the bytes of its section.
 
+use std::cmp::Ordering;
+
 use super::{AttributeValue, COLUMN_HEADER_BYTES, ColumnKind, ColumnSchema, Counts, Places};
 use crate::error::Corruption;
 use crate::format::{SectionKind, SegmentFile};
@@ -143,12 +145,45 @@ impl<'a> ColumnView<'a> {
             }
             ColumnKind::Category => AttributeValue::Text(self.text(self.code(row))),
             ColumnKind::Tags => {
-                let (start, end) = (self.list_offset(row), self.list_offset(row + 1));
-                let end = end.min(self.layout.counts.list_length);
-                let tag = |at: u64| self.text(self.code(at as usize));
-                AttributeValue::Tags((start..end).map(tag).collect())
+                let codes = self.codes(node).into_iter().flatten();
+                AttributeValue::Tags(codes.map(|code| self.text(code)).collect())
             }
         }
+    }
+
+    /// The codes of an item's texts, ascending: those of its tags, or the one of its category.
+    /// `None` where it has no value; none for kinds without a dictionary.
+    pub fn codes(&self, node: NodeId) -> Option<impl Iterator<Item = u64>> {
+        let row = node.index();
+        if row as u64 >= self.rows() || !self.present(row) {
+            return None;
+        }
+        let places = match self.kind() {
+            ColumnKind::Category => row as u64..row as u64 + 1,
+            ColumnKind::Tags => {
+                let end = self.list_offset(row + 1).min(self.layout.counts.list_length);
+                self.list_offset(row)..end
+            }
+            _ => 0..0,
+        };
+        Some(places.map(|at| self.code(at as usize)))
+    }
+
+    /// The code of a text, if some item has it. Cost: a binary search.
+    pub fn code_of(&self, text: &str) -> Option<u64> {
+        let (mut low, mut high) = (0, self.distinct());
+        if !self.kind().has_dictionary() {
+            return None;
+        }
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.text(middle).cmp(text) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Equal => return Some(middle),
+                Ordering::Greater => high = middle,
+            }
+        }
+        None
     }
 
     /// Entry `code` of the dictionary, which is sorted by bytes.

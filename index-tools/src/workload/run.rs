@@ -1,0 +1,259 @@
+//! Asking a group of a workload, and how good and how even the answers were.
+
+use std::time::Instant;
+
+use serde::Serialize;
+use serde_json::json;
+use vicinage::eval::metrics::recall_by_id;
+use vicinage::index::{Account, Hit, Index, NodeSet, Scratch, SearchParams};
+use vicinage::progress::Progress;
+
+use super::{Group, MANIFEST, Manifest, TRUTH_IDS, Workload, read};
+use crate::exit::Failure;
+use crate::measure::{Answers, Recall, Speed, mean, recall};
+use crate::progress::Reporter;
+use crate::queries::Queries;
+use crate::results::FilterFigures;
+use crate::text::{BOLD, Table, styled};
+use crate::units;
+
+/// A group, ready to be asked of an index: its filters are evaluated.
+pub(crate) struct Prepared<'a> {
+    index: &'a Index,
+    queries: &'a Queries,
+    group: &'a Group<'a>,
+    /// What passes the filter of each line.
+    passing: Vec<NodeSet>,
+    asked: Vec<Asked>,
+    truth: Answers,
+}
+
+/// One query of the group.
+struct Asked {
+    /// Row of the file of queries.
+    query: usize,
+    /// Place of its line in the group.
+    line: usize,
+    /// Row of the lists.
+    excluded: Option<usize>,
+    matches: u64,
+}
+
+/// What came of asking a group once.
+pub(crate) struct Ran {
+    pub(crate) answers: Answers,
+    /// Of each query.
+    pub(crate) nanos: Vec<u64>,
+    /// Distances that were computed for all of them.
+    pub(crate) distances: u64,
+}
+
+impl Workload {
+    /// Checks that the workload is one of these items and these queries.
+    pub(crate) fn check_fits(&self, index: &Index, queries: &Queries) -> Result<(), Failure> {
+        let Manifest { n, dim, metric, queries: rows, .. } = self.manifest;
+        let (info, of) = (index.info(), self.dir.join(MANIFEST));
+        let unfit = |expected: String, found: String| {
+            let what = format!("{} is of another index, or of other queries", of.display());
+            Err(Failure::data(what).expected(expected, found))
+        };
+        if (n, dim, metric) != (info.n, info.dim as u64, info.metric) {
+            return unfit(
+                format!("{n} × {dim}, {metric}"),
+                format!("{} × {}, {}", info.n, info.dim, info.metric),
+            );
+        }
+        if rows != queries.rows() as u64 {
+            return unfit(format!("{rows} queries"), queries.rows().to_string());
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Group<'a> {
+    /// Evaluates the filters on `index`, and scores the true neighbors. Cost: a look at every item
+    /// for each filter; nothing of it is part of any time that is taken.
+    pub(crate) fn prepare(
+        &'a self,
+        index: &'a Index,
+        queries: &'a Queries,
+    ) -> Result<Prepared<'a>, Failure> {
+        let workload = self.workload;
+        workload.check_fits(index, queries)?;
+        let file = workload.dir.join(TRUTH_IDS);
+        let (mut passing, mut asked) = (Vec::new(), Vec::new());
+        let mut truth = Answers::default();
+        for (place, &at) in self.lines.iter().enumerate() {
+            let line = &workload.lines[at];
+            let passes = index.filter(&line.expression()?);
+            passing.push(passes.map_err(|error| Failure::from(error).at(read::place(at)))?);
+            for (within, &query) in line.queries.iter().enumerate() {
+                let (row, query) = (workload.starts[at] + within, query as usize);
+                let (vector, ids) = (queries.row(query), workload.truth.row(row));
+                truth.push_true_ids(index, vector, ids, (&file.display(), row))?;
+                asked.push(Asked {
+                    query,
+                    line: place,
+                    excluded: line.excluded(within),
+                    matches: workload.matches[row],
+                });
+            }
+        }
+        Ok(Prepared { index, queries, group: self, passing, asked, truth })
+    }
+}
+
+impl Prepared<'_> {
+    /// How many queries the group has.
+    pub(crate) fn len(&self) -> usize {
+        self.asked.len()
+    }
+
+    /// Asks query `at` of the group by exact search among what passes. A list of the query's own is
+    /// applied here, as it would be for a user who comes along with it.
+    pub(crate) fn ask(
+        &self,
+        at: usize,
+        k: usize,
+        scratch: &mut Scratch,
+        hits: &mut Vec<Hit>,
+    ) -> Result<Account, Failure> {
+        let Asked { query, line, excluded, .. } = self.asked[at];
+        let (vector, params) = (self.queries.row(query), SearchParams::top(k));
+        let lists = &self.group.workload.excluded;
+        let own = excluded.and_then(|row| lists.get(row)).map(|ids| {
+            let nodes = ids.iter().filter_map(|&id| self.index.find(id as u64));
+            self.passing[line].without(&nodes.collect())
+        });
+        let among = own.as_ref().unwrap_or(&self.passing[line]);
+        Ok(self.index.search_among(scratch, vector, &params, among, hits)?)
+    }
+
+    /// Asks every query once, and takes the time of each.
+    pub(crate) fn run(
+        &self,
+        k: usize,
+        scratch: &mut Scratch,
+        report: &Reporter,
+    ) -> Result<Ran, Failure> {
+        let mut ran = Ran { answers: Answers::default(), nanos: Vec::new(), distances: 0 };
+        let mut hits = Vec::new();
+        report.start_step("filtered", self.len() as u64, "queries");
+        for at in 0..self.len() {
+            report.interrupt().check()?;
+            let started = Instant::now();
+            let account = self.ask(at, k, scratch, &mut hits)?;
+            ran.nanos.push(started.elapsed().as_nanos() as u64);
+            ran.distances += account.distances;
+            ran.answers.push(self.index.info().metric, &hits);
+            report.advance(1);
+        }
+        report.finish();
+        Ok(ran)
+    }
+
+    /// How good and how even answers to the queries of the group, in order, are at `k`.
+    pub(crate) fn figures(&self, found: &Answers, k: usize) -> (Recall, FilterFigures) {
+        let recall = recall(self.index.info().metric, found, &self.truth, k);
+        let all = || 0..self.len();
+        let mut by_id: Vec<f64> =
+            all().map(|at| recall_by_id(found.ids(at, k), self.truth.ids(at, k))).collect();
+        by_id.sort_unstable_by(f64::total_cmp);
+        // Nearest rank.
+        let p5 = (0.05 * by_id.len() as f64).ceil() as usize;
+        let missing = |at: usize| {
+            let wanted = self.asked[at].matches.min(k as u64) as f64;
+            let given = found.ids(at, k).len() as f64;
+            if wanted > 0.0 { (wanted - given).max(0.0) / wanted } else { 0.0 }
+        };
+        let n = self.index.info().n as f64;
+        let figures = FilterFigures {
+            workload: self.group.workload.manifest.name.clone(),
+            shape: self.group.shape.to_owned(),
+            selectivity: mean(all().map(|at| self.asked[at].matches as f64 / n)),
+            recall_p5: by_id.get(p5.saturating_sub(1)).copied().unwrap_or(1.0),
+            recall_min: by_id.first().copied().unwrap_or(1.0),
+            shortfall: mean(all().map(missing)),
+        };
+        (recall, figures)
+    }
+}
+
+/// What a group came to at one k.
+#[derive(Serialize)]
+pub(crate) struct GroupResult {
+    k: usize,
+    target: f64,
+    #[serde(flatten)]
+    figures: FilterFigures,
+    recall: Recall,
+    speed: Speed,
+    distances_per_query: f64,
+}
+
+/// Asks every group at every k, and says what came of it: as JSON, and as a table.
+pub(crate) fn report(
+    workload: &Workload,
+    index: &Index,
+    queries: &Queries,
+    ks: &[usize],
+    report: &Reporter,
+) -> Result<(serde_json::Value, String), Failure> {
+    let most = workload.manifest.k;
+    if let Some(k) = ks.iter().find(|&&k| k as u64 > most) {
+        return Err(Failure::usage(format!("the workload has too few neighbors for --k {k}"))
+            .expected(format!("--k up to {most}"), k.to_string()));
+    }
+    let mut scratch = Scratch::default();
+    let mut results = Vec::new();
+    for group in workload.groups() {
+        let prepared = group.prepare(index, queries)?;
+        for &k in ks {
+            let ran = prepared.run(k, &mut scratch, report)?;
+            let (recall, figures) = prepared.figures(&ran.answers, k);
+            let distances_per_query = ran.distances as f64 / prepared.len() as f64;
+            let (target, speed) = (group.selectivity, Speed::of(ran.nanos));
+            results.push(GroupResult { k, target, figures, recall, speed, distances_per_query });
+        }
+    }
+    let json = json!({ "workload": workload.manifest.name, "results": results });
+    Ok((json, table(workload, index, &results)))
+}
+
+fn table(workload: &Workload, index: &Index, results: &[GroupResult]) -> String {
+    let mut text = format!(
+        "{}  {} items, {}; exact search among the items that pass, one thread\n",
+        styled(BOLD, &workload.manifest.name),
+        units::count(index.info().n),
+        index.info().metric,
+    );
+    let mut table = Table::new([
+        "shape<",
+        "pass",
+        "k",
+        "recall by id",
+        "by distance",
+        "p5",
+        "min",
+        "short",
+        "p50",
+        "p99",
+    ]);
+    for result in results {
+        let GroupResult { k, figures, recall, speed, .. } = result;
+        table.row([
+            figures.shape.clone(),
+            format!("{:.4} %", 100.0 * figures.selectivity),
+            k.to_string(),
+            units::share(recall.id),
+            units::share(recall.distance),
+            units::share(figures.recall_p5),
+            units::share(figures.recall_min),
+            units::share(figures.shortfall),
+            units::seconds(speed.p50_seconds),
+            units::seconds(speed.p99_seconds),
+        ]);
+    }
+    table.write(&mut text);
+    text
+}
