@@ -25,6 +25,10 @@ EXAMPLES = """examples:
 """
 
 
+SHOWN = {"epilog": EXAMPLES, "formatter_class": argparse.RawDescriptionHelpFormatter}
+"""How each command's help ends."""
+
+
 def names(text: str) -> list[str]:
     wanted = [name.strip() for name in text.split(",") if name.strip()]
     for name in wanted:
@@ -74,6 +78,7 @@ def tune_parser(commands) -> None:
         "tune",
         help="sweep each peer's grid over sets, keep the Pareto configurations",
         description="Sweeps each peer's grid over sets. What was measured before is not again.",
+        **SHOWN,
     )
     add_common(parser)
     parser.add_argument("--quick", action="store_true", help="two or three builds of each grid")
@@ -88,6 +93,7 @@ def duel_parser(commands) -> None:
         "duel",
         help="interleave ours with the peers' Pareto configurations, report ratios",
         description="Measures ours and tuned peers in turns, and reports paired ratios.",
+        **SHOWN,
     )
     add_common(parser)
     parser.add_argument("--k", type=int, default=10, help="answers [%(default)s]")
@@ -107,7 +113,12 @@ def duel_parser(commands) -> None:
 
 
 def wrap_parser(commands) -> None:
-    parser = commands.add_parser("wrap", help="write an ann-benchmarks HDF5 file of rows")
+    parser = commands.add_parser(
+        "wrap",
+        help="write an ann-benchmarks HDF5 file of rows",
+        description="Writes rows as an ann-benchmarks HDF5 file, with exact neighbors.",
+        **SHOWN,
+    )
     parser.add_argument("base", type=Path, metavar="BASE", help=".npy, .fbin, .u8bin, .i8bin")
     parser.add_argument("test", type=Path, metavar="TEST")
     parser.add_argument("--metric", required=True, help="l2, ip or cosine")
@@ -120,8 +131,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m peers",
         description="Measures nearest-neighbor engines beside vicinage.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **SHOWN,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (tune_parser, duel_parser, wrap_parser):
