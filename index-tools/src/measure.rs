@@ -204,6 +204,52 @@ impl Engine for Index {
     }
 }
 
+/// Questions in a fixed order, which several threads may ask: queries of an engine, or those of a
+/// workload with their filters.
+pub(crate) trait Questions: Sync {
+    /// What one asking thread holds.
+    type Session: Send;
+
+    fn len(&self) -> usize;
+
+    fn session(&self) -> Self::Session;
+
+    /// Asks question `at`.
+    fn ask(
+        &self,
+        session: &mut Self::Session,
+        at: usize,
+        params: &SearchParams,
+    ) -> Result<Account, Failure>;
+}
+
+/// Every query of a file, unfiltered.
+pub(crate) struct Plain<'a, E> {
+    pub(crate) engine: &'a E,
+    pub(crate) queries: &'a Queries,
+}
+
+impl<E: Engine> Questions for Plain<'_, E> {
+    type Session = E::Session;
+
+    fn len(&self) -> usize {
+        self.queries.rows()
+    }
+
+    fn session(&self) -> E::Session {
+        self.engine.session()
+    }
+
+    fn ask(
+        &self,
+        session: &mut E::Session,
+        at: usize,
+        params: &SearchParams,
+    ) -> Result<Account, Failure> {
+        self.engine.ask(session, self.queries.row(at), params)
+    }
+}
+
 /// The exact `k` nearest items of every query, on `threads` threads.
 pub(crate) fn exact(
     index: &Index,

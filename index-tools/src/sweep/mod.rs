@@ -32,7 +32,7 @@ use vicinage_datasets::{IdMatrix, InputSpec};
 
 use self::builds::{BuildSpec, Config, SearchSpec, ladder};
 use self::cache::Cache;
-use self::points::{Ground, Subject, measure, median};
+use self::points::{Facts, Ground, Subject, measure, median};
 use self::remote::Remote;
 use self::rounds::{Pace, processors};
 use self::set::Set;
@@ -352,7 +352,8 @@ fn builds(
         queries.check_dim(&set.queries, index.info().dim, &set.base.to_string())?;
         let from = set.truth.as_ref().unwrap_or(&set.base);
         let truth = scored_truth(&ids, from, &index, queries)?;
-        subjects.push(Subject::of_build(index, &built, truth, opened));
+        let facts = Facts::of_build(&index, &built, opened);
+        subjects.push(Subject { engine: index, facts, truth });
     }
     Ok(subjects)
 }
@@ -379,7 +380,7 @@ fn server(
         let scores: Vec<f32> = distances.iter().map(|&d| set.metric.score(d)).collect();
         truth.push_truth(set.metric, ids, &scores);
     }
-    Ok(Subject::of_server(remote, url, truth))
+    Ok(Subject { facts: Facts::of_server(&remote, url), engine: remote, truth })
 }
 
 fn check_rows(set: &Set, ids: &IdMatrix, queries: &Queries) -> Result<(), Failure> {

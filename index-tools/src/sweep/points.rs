@@ -3,6 +3,8 @@
 use serde_json::json;
 use vicinage::index::Index;
 use vicinage::kernels;
+use vicinage::progress::Progress;
+use vicinage::types::Metric;
 
 use super::Plan;
 use super::ann_benchmarks;
@@ -14,56 +16,74 @@ use super::set::Set;
 use crate::args::threads_or_cores;
 use crate::exit::Failure;
 use crate::machine;
-use crate::measure::{Answers, Engine, Recall, answer_all, recall};
+use crate::measure::{Answers, Engine, Plain, Questions, Recall, answer_all, recall};
 use crate::progress::Reporter;
 use crate::queries::Queries;
-use crate::results::{Mode, Params, Point, Results, SCHEMA};
-use vicinage::progress::Progress;
+use crate::results::{FilterFigures, Mode, Params, Point, Results, SCHEMA};
 
 /// Recall from which a larger candidate list has nothing left to find.
 const ALL_FOUND: f64 = 0.9999;
 
-/// An engine with an index in it, and what a result line says of both.
-pub(crate) struct Subject<E> {
-    pub(crate) engine: E,
+/// What a result line says of an engine with an index in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
     name: &'static str,
     version: String,
     commit: Option<String>,
     n: u64,
     dim: usize,
+    metric: Metric,
     build: Params,
     build_seconds: Option<f64>,
     build_peak_mib: Option<f64>,
     bytes_per_vector: Option<f64>,
     resident_mib: Option<f64>,
     isa: Option<String>,
-    /// True neighbors in the engine's own distances.
-    truth: Answers,
 }
 
-impl Subject<Index> {
+/// An engine, and the true neighbors in its own distances.
+pub(crate) struct Subject<E> {
+    pub(crate) engine: E,
+    pub(crate) facts: Facts,
+    pub(crate) truth: Answers,
+}
+
+impl Facts {
     /// An index that was built here; opening it made `resident_mib` resident.
-    pub(crate) fn of_build(
-        engine: Index,
-        built: &Built,
-        truth: Answers,
-        resident_mib: Option<f64>,
-    ) -> Self {
-        let (n, dim) = (engine.info().n, engine.info().dim);
+    pub(crate) fn of_build(index: &Index, built: &Built, resident_mib: Option<f64>) -> Self {
         Self {
-            engine,
             name: engine_name(&built.build),
             version: version(&built.writer),
             commit: built.commit.clone(),
-            n,
-            dim,
+            n: index.info().n,
+            dim: index.info().dim,
+            metric: index.info().metric,
             build: built.build.clone(),
             build_seconds: Some(built.seconds),
             build_peak_mib: built.peak_mib,
             bytes_per_vector: Some(built.bytes_per_vector),
             resident_mib,
             isa: kernels::active().ok().map(|isa| isa.name().to_owned()),
-            truth,
+        }
+    }
+
+    pub(crate) fn of_server(remote: &Remote, url: &str) -> Self {
+        let mut build = remote.build();
+        build.insert("server".to_owned(), json!(url));
+        let writer = build.get("writer").and_then(|writer| writer.as_str()).unwrap_or("unknown");
+        Self {
+            name: "vicinage-http",
+            version: version(writer),
+            commit: None,
+            n: remote.detail.n,
+            dim: remote.detail.dim,
+            metric: remote.metric(),
+            build_seconds: None,
+            build_peak_mib: None,
+            bytes_per_vector: Some(remote.bytes_per_vector()),
+            resident_mib: remote.resident_mib(),
+            isa: None,
+            build,
         }
     }
 }
@@ -74,31 +94,8 @@ pub(crate) fn version(writer: &str) -> String {
 }
 
 /// What an engine of ours is called: the reference builder searched by us is another curve.
-pub(crate) fn engine_name(build: &Params) -> &'static str {
+fn engine_name(build: &Params) -> &'static str {
     if build.get("builder") == Some(&json!("hnsw-rs")) { "hnsw-rs" } else { "vicinage" }
-}
-
-impl Subject<Remote> {
-    pub(crate) fn of_server(engine: Remote, url: &str, truth: Answers) -> Self {
-        let mut build = engine.build();
-        build.insert("server".to_owned(), json!(url));
-        let writer = build.get("writer").and_then(|writer| writer.as_str()).unwrap_or("unknown");
-        Self {
-            name: "vicinage-http",
-            version: version(writer),
-            commit: None,
-            n: engine.detail.n,
-            dim: engine.detail.dim,
-            build_seconds: None,
-            build_peak_mib: None,
-            bytes_per_vector: Some(engine.bytes_per_vector()),
-            resident_mib: engine.resident_mib(),
-            isa: None,
-            truth,
-            build,
-            engine,
-        }
-    }
 }
 
 /// What all points of a measurement share.
@@ -109,23 +106,43 @@ pub(crate) struct Ground<'a> {
     pub(crate) k: usize,
 }
 
-/// What came of asking every query once, not timed.
+/// How a point is searched and asked.
 #[derive(Clone, Copy)]
-struct Judged {
-    recall: Recall,
-    distances: Option<f64>,
-    visited: Option<f64>,
+pub(crate) struct Way {
+    pub(crate) search: SearchSpec,
+    pub(crate) threads: usize,
+    pub(crate) pace: Pace,
+}
+
+/// What came of asking every question once, not timed.
+#[derive(Clone, Debug)]
+pub(crate) struct Judged {
+    pub(crate) recall: Recall,
+    pub(crate) distances: Option<f64>,
+    pub(crate) visited: Option<f64>,
+    pub(crate) filter: Option<FilterFigures>,
 }
 
 /// A point that is being measured.
-struct Open<'a, E: Engine> {
-    subject: &'a Subject<E>,
-    search: SearchSpec,
-    judged: Judged,
-    threads: usize,
-    pace: Pace,
-    sessions: Vec<E::Session>,
+pub(crate) struct Open<'a, Q: Questions> {
+    pub(crate) facts: &'a Facts,
+    pub(crate) questions: Q,
+    pub(crate) way: Way,
+    pub(crate) judged: Judged,
+    sessions: Vec<Q::Session>,
     rounds: Vec<Round>,
+}
+
+impl<'a, Q: Questions> Open<'a, Q> {
+    pub(crate) fn new(facts: &'a Facts, questions: Q, way: Way, judged: Judged) -> Self {
+        let sessions = (0..way.threads).map(|_| questions.session()).collect();
+        Self { facts, questions, way, judged, sessions, rounds: Vec::new() }
+    }
+
+    /// The best of its rounds.
+    fn best(&self) -> Option<&Round> {
+        self.rounds.iter().max_by(|a, b| a.qps.total_cmp(&b.qps))
+    }
 }
 
 /// Asks every query once, and holds the answers against the truth.
@@ -145,36 +162,46 @@ fn judge<E: Engine>(
         recall: recall(subject.engine.metric(), &found, &subject.truth, k),
         distances: each(work.distances),
         visited: each(work.visited),
+        filter: None,
     })
 }
 
 impl Ground<'_> {
-    /// The line of a point, without what is measured.
-    fn line<E: Engine>(
-        &self,
-        subject: &Subject<E>,
-        search: SearchSpec,
-        threads: usize,
-        pace: Pace,
-    ) -> Point {
+    /// The ways in which every search is asked.
+    fn ways(&self, search: SearchSpec) -> impl Iterator<Item = Way> {
         let plan = self.plan;
+        plan.threads.iter().flat_map(move |&threads| {
+            plan.paces.iter().map(move |&pace| Way { search, threads, pace })
+        })
+    }
+
+    /// The line of a point, without what is measured.
+    pub(crate) fn line(&self, facts: &Facts, way: Way) -> Point {
+        let Facts { name, version, commit, n, dim, metric, build, .. } = facts.clone();
+        let (plan, threads) = (self.plan, way.threads);
+        let (mode, offered_qps) = match way.pace {
+            Pace::Closed => (Mode::Closed, None),
+            Pace::Open(rate) => (Mode::Open, Some(rate)),
+        };
+        let pinned = (!plan.processors.is_empty())
+            .then(|| plan.processors.iter().take(threads).map(|&cpu| cpu as u64).collect());
         Point {
             schema: SCHEMA,
             dataset: self.set.name.clone(),
-            n: subject.n,
-            dim: subject.dim as u64,
-            metric: subject.engine.metric().name().to_owned(),
+            n,
+            dim: dim as u64,
+            metric: metric.name().to_owned(),
             k: self.k as u64,
             queries: self.queries.rows() as u64,
-            engine: subject.name.to_owned(),
-            engine_version: subject.version.clone(),
-            git_commit: subject.commit.clone(),
-            build: subject.build.clone(),
-            build_seconds: subject.build_seconds,
-            build_peak_mib: subject.build_peak_mib,
-            index_bytes_per_vector: subject.bytes_per_vector,
-            serve_resident_mib: subject.resident_mib,
-            search: search.params(),
+            engine: name.to_owned(),
+            engine_version: version,
+            git_commit: commit,
+            build,
+            build_seconds: facts.build_seconds,
+            build_peak_mib: facts.build_peak_mib,
+            index_bytes_per_vector: facts.bytes_per_vector,
+            serve_resident_mib: facts.resident_mib,
+            search: way.search.params(),
             recall_id: 0.0,
             recall_distance: 0.0,
             qps: 0.0,
@@ -187,20 +214,13 @@ impl Ground<'_> {
             distances_per_query: None,
             visited_per_query: None,
             threads: threads as u64,
-            pinned: (!plan.processors.is_empty())
-                .then(|| plan.processors.iter().take(threads).map(|&cpu| cpu as u64).collect()),
-            mode: match pace {
-                Pace::Closed => Mode::Closed,
-                Pace::Open(_) => Mode::Open,
-            },
-            offered_qps: match pace {
-                Pace::Closed => None,
-                Pace::Open(rate) => Some(rate),
-            },
+            pinned,
+            mode,
+            offered_qps,
             python_loop: false,
             filter: None,
             stream: None,
-            isa: subject.isa.clone(),
+            isa: facts.isa.clone(),
             cpu: machine::cpu(),
             time: String::new(),
         }
@@ -208,82 +228,109 @@ impl Ground<'_> {
 
     /// The points of a subject that are not in `results`, judged; those that are go to `done`.
     fn open<'a, E: Engine>(
-        &self,
+        &'a self,
         subject: &'a Subject<E>,
         results: &Results,
         done: &mut Vec<Point>,
         report: &Reporter,
-    ) -> Result<Vec<Open<'a, E>>, Failure> {
-        let plan = self.plan;
+    ) -> Result<Vec<Open<'a, Plain<'a, E>>>, Failure> {
         let mut opened = Vec::new();
-        for search in plan.searches(self.k) {
-            let mut judged = None;
-            for (&threads, &pace) in
-                plan.threads.iter().flat_map(|t| plan.paces.iter().map(move |p| (t, p)))
-            {
-                let key = self.line(subject, search, threads, pace).key();
-                if let Some(point) = results.find(&key) {
+        for search in self.plan.searches(self.k) {
+            let mut judged: Option<Judged> = None;
+            for way in self.ways(search) {
+                if let Some(point) = results.find(&self.line(&subject.facts, way).key()) {
                     judged.get_or_insert(Judged {
                         recall: Recall { id: point.recall_id, distance: point.recall_distance },
                         distances: point.distances_per_query,
                         visited: point.visited_per_query,
+                        filter: None,
                     });
                     done.push(point.clone());
                     continue;
                 }
-                let judged = match judged {
-                    Some(judged) => judged,
-                    None => *judged.insert(judge(self, subject, search, report)?),
+                let judged = match &judged {
+                    Some(judged) => judged.clone(),
+                    None => judged.insert(judge(self, subject, search, report)?).clone(),
                 };
-                let sessions = (0..threads).map(|_| subject.engine.session()).collect();
-                let rounds = Vec::new();
-                opened.push(Open { subject, search, judged, threads, pace, sessions, rounds });
+                let plain = Plain { engine: &subject.engine, queries: self.queries };
+                opened.push(Open::new(&subject.facts, plain, way, judged));
             }
             // The steps of the ladder were ours, so we may stop; named ones are all measured.
-            if plan.ef.is_empty() && judged.is_some_and(|j| j.recall.distance >= ALL_FOUND) {
+            let all_found = judged.is_some_and(|judged| judged.recall.distance >= ALL_FOUND);
+            if self.plan.ef.is_empty() && all_found {
                 break;
             }
         }
         Ok(opened)
     }
 
-    fn finish<E: Engine>(&self, open: &Open<'_, E>) -> Result<Point, Failure> {
+    /// Times points in turn.
+    pub(crate) fn time<Q: Questions>(
+        &self,
+        open: &mut [Open<'_, Q>],
+        report: &Reporter,
+    ) -> Result<(), Failure> {
+        let plan = self.plan;
+        report.start_step("measure", (open.len() * plan.rounds) as u64, "rounds");
+        for _ in 0..plan.rounds {
+            for point in open.iter_mut() {
+                let spec = RoundSpec {
+                    params: point.way.search.search(self.k),
+                    pace: point.way.pace,
+                    min_time: plan.min_time,
+                    pinned: &plan.processors,
+                };
+                let Open { questions, sessions, rounds, .. } = point;
+                rounds.push(run(questions, sessions, spec, report.interrupt())?);
+                report.advance(1);
+            }
+        }
+        report.finish();
+        Ok(())
+    }
+
+    /// The line of a point that was timed.
+    pub(crate) fn finish<Q: Questions>(&self, open: &Open<'_, Q>) -> Result<Point, Failure> {
         let mut latencies = histogram()?;
         for round in &open.rounds {
             latencies += &round.latencies;
         }
         let at = |share: f64| Some(latencies.value_at_quantile(share) as f64 / 1e3);
         let qps: Vec<f64> = open.rounds.iter().map(|round| round.qps).collect();
+        let judged = &open.judged;
         Ok(Point {
-            recall_id: open.judged.recall.id,
-            recall_distance: open.judged.recall.distance,
-            qps: qps.iter().copied().fold(0.0, f64::max),
+            queries: open.questions.len() as u64,
+            recall_id: judged.recall.id,
+            recall_distance: judged.recall.distance,
+            qps: open.best().map_or(0.0, |round| round.qps),
             qps_median: median(&qps),
             qps_rounds: qps,
             p50_us: at(0.50),
             p95_us: at(0.95),
             p99_us: at(0.99),
             p999_us: at(0.999),
-            distances_per_query: open.judged.distances,
-            visited_per_query: open.judged.visited,
+            distances_per_query: judged.distances,
+            visited_per_query: judged.visited,
+            filter: judged.filter.clone(),
             time: machine::now(),
-            ..self.line(open.subject, open.search, open.threads, open.pace)
+            ..self.line(open.facts, open.way)
         })
     }
 
     /// Writes a point that one thread asked for as ann-benchmarks has it, if that is wanted.
     fn write_ann_benchmarks<E: Engine>(
         &self,
-        open: &Open<'_, E>,
+        open: &Open<'_, Plain<'_, E>>,
         point: &Point,
         report: &Reporter,
     ) -> Result<(), Failure> {
-        let best = open.rounds.iter().max_by(|a, b| a.qps.total_cmp(&b.qps));
-        let (Some(folder), Some(best)) = (&self.plan.ann_benchmarks, best) else { return Ok(()) };
+        let (Some(folder), Some(best)) = (&self.plan.ann_benchmarks, open.best()) else {
+            return Ok(());
+        };
         if best.first_pass.is_empty() {
             return Ok(());
         }
-        let (engine, params) = (&open.subject.engine, open.search.search(self.k));
+        let (engine, params) = (open.questions.engine, open.way.search.search(self.k));
         report.start_step("answers", self.queries.rows() as u64, "queries");
         let (answers, _) = answer_all(engine, self.queries, &params, threads_or_cores(0), report)?;
         report.finish();
@@ -298,28 +345,11 @@ pub(crate) fn measure<E: Engine>(
     results: &mut Results,
     report: &Reporter,
 ) -> Result<Vec<Point>, Failure> {
-    let plan = ground.plan;
     let (mut points, mut open) = (Vec::new(), Vec::new());
     for subject in subjects {
         open.extend(ground.open(subject, results, &mut points, report)?);
     }
-    let total = open.len() * plan.rounds;
-    report.start_step("measure", total as u64, "rounds");
-    for _ in 0..plan.rounds {
-        for point in &mut open {
-            let spec = RoundSpec {
-                params: point.search.search(ground.k),
-                pace: point.pace,
-                min_time: plan.min_time,
-                pinned: &plan.processors,
-            };
-            let engine = &point.subject.engine;
-            let round = run(engine, &mut point.sessions, ground.queries, spec, report.interrupt())?;
-            point.rounds.push(round);
-            report.advance(1);
-        }
-    }
-    report.finish();
+    ground.time(&mut open, report)?;
     for open in &open {
         let point = ground.finish(open)?;
         results.add(point.clone())?;

@@ -14,8 +14,7 @@ use vicinage::index::SearchParams;
 
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
-use crate::measure::{Engine, panicked};
-use crate::queries::Queries;
+use crate::measure::{Questions, panicked};
 
 /// Queries of each thread ahead of the clock of each round.
 const WARM_UP: usize = 200;
@@ -71,10 +70,9 @@ struct Part {
 }
 
 /// Runs one round, a thread for each session.
-pub(crate) fn run<E: Engine>(
-    engine: &E,
-    sessions: &mut [E::Session],
-    queries: &Queries,
+pub(crate) fn run<Q: Questions>(
+    questions: &Q,
+    sessions: &mut [Q::Session],
     spec: RoundSpec<'_>,
     interrupt: &Interrupt,
 ) -> Result<Round, Failure> {
@@ -86,7 +84,7 @@ pub(crate) fn run<E: Engine>(
             .iter_mut()
             .enumerate()
             .map(|(thread, session)| {
-                let asker = Asker { engine, session, queries, params: spec.params, interrupt };
+                let asker = Asker { questions, session, params: spec.params, interrupt };
                 scope.spawn(move || {
                     let pinned = pin(spec.pinned.get(thread).copied());
                     let mut asker = asker;
@@ -126,22 +124,21 @@ pub(crate) fn run<E: Engine>(
 }
 
 /// One thread that asks.
-struct Asker<'a, E: Engine> {
-    engine: &'a E,
-    session: &'a mut E::Session,
-    queries: &'a Queries,
+struct Asker<'a, Q: Questions> {
+    questions: &'a Q,
+    session: &'a mut Q::Session,
     params: SearchParams,
     interrupt: &'a Interrupt,
 }
 
-impl<E: Engine> Asker<'_, E> {
-    fn ask(&mut self, row: usize) -> Result<(), Failure> {
-        self.engine.ask(self.session, self.queries.row(row), &self.params)?;
+impl<Q: Questions> Asker<'_, Q> {
+    fn ask(&mut self, at: usize) -> Result<(), Failure> {
+        self.questions.ask(self.session, at, &self.params)?;
         Ok(())
     }
 
     fn warm_up(&mut self, thread: usize) -> Result<(), Failure> {
-        let rows = self.queries.rows();
+        let rows = self.questions.len();
         (0..WARM_UP.min(rows)).try_for_each(|at| self.ask((thread * WARM_UP + at) % rows))
     }
 
@@ -153,15 +150,15 @@ impl<E: Engine> Asker<'_, E> {
         min_time: Duration,
     ) -> Result<Part, Failure> {
         let mut latencies = histogram()?;
-        let mut first_pass = Vec::with_capacity(self.queries.rows());
+        let mut first_pass = Vec::with_capacity(self.questions.len());
         let (mut asked, start) = (0, Instant::now());
         let mut last = start;
         loop {
-            for row in (thread..self.queries.rows()).step_by(threads) {
+            for at in (thread..self.questions.len()).step_by(threads) {
                 if asked % AT_A_TIME == 0 {
                     self.interrupt.check()?;
                 }
-                self.ask(row)?;
+                self.ask(at)?;
                 // One look at the clock a query: an answer ends where the next question begins.
                 let now = Instant::now();
                 let took = now - last;
@@ -194,7 +191,7 @@ impl<E: Engine> Asker<'_, E> {
             }
             self.interrupt.check()?;
             wait_until(due);
-            self.ask((at % self.queries.rows() as u64) as usize)?;
+            self.ask((at % self.questions.len() as u64) as usize)?;
             latencies.saturating_record(due.elapsed().as_nanos() as u64);
             asked += 1;
         }

@@ -18,7 +18,7 @@ use super::rounds::{Pace, RoundSpec, run};
 use super::set::Set;
 use crate::exit::Failure;
 use crate::machine;
-use crate::measure::{Engine, answer_all};
+use crate::measure::{Engine, Plain, answer_all};
 use crate::progress::Reporter;
 use crate::queries::Queries;
 
@@ -133,8 +133,8 @@ impl Loaded {
                 .map_err(|e| Failure::usage(format!("min_seconds {min_seconds}: {e}")))?,
             pinned: &[],
         };
-        let mut sessions = [self.index.session()];
-        let round = run(&self.index, &mut sessions, &self.queries, spec, report.interrupt())?;
+        let plain = Plain { engine: &self.index, queries: &self.queries };
+        let round = run(&plain, &mut [self.index.session()], spec, report.interrupt())?;
         let at = |share: f64| json!(round.latencies.value_at_quantile(share) as f64 / 1e3);
         Ok(Map::from_iter([
             ("queries".to_owned(), json!(round.queries)),
