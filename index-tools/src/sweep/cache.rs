@@ -18,7 +18,7 @@ use vicinage_datasets::{
 };
 
 use super::builds::BuildSpec;
-use super::set::{Set, short};
+use super::set::{Set, file_state, short};
 use crate::exit::{Exit, Failure};
 use crate::machine::COMMIT;
 use crate::progress::Reporter;
@@ -65,8 +65,15 @@ impl Cache {
 
     /// The index of a build: the one that this program at this commit made here, or a new one,
     /// built in a process of its own so that its memory is its own.
-    pub(crate) fn index(&self, spec: &BuildSpec, report: &Reporter) -> Result<Built, Failure> {
-        let key = serde_json::to_string(&(spec, env!("CARGO_PKG_VERSION"), COMMIT))
+    /// Items get the attributes of the file, where one is named.
+    pub(crate) fn index(
+        &self,
+        spec: &BuildSpec,
+        attributes: Option<&Path>,
+        report: &Reporter,
+    ) -> Result<Built, Failure> {
+        let state = attributes.map(file_state).transpose()?;
+        let key = serde_json::to_string(&(spec, state, env!("CARGO_PKG_VERSION"), COMMIT))
             .map_err(|e| Failure::new(Exit::Internal, e.to_string()))?;
         let folder = self.folder.join(short(&Sha256::digest(key)));
         let record = folder.join("built.json");
@@ -79,7 +86,7 @@ impl Cache {
             return Ok(Built { index, ..built });
         }
         report.start("build", None, "");
-        let told = self.build(spec, &index)?;
+        let told = self.build(spec, attributes, &index)?;
         report.finish();
         let built = Built { index, ..read_report(spec, &told)? };
         let text = serde_json::to_vec_pretty(&built)
@@ -91,10 +98,19 @@ impl Cache {
         Ok(built)
     }
 
-    fn build(&self, spec: &BuildSpec, index: &Path) -> Result<Value, Failure> {
+    fn build(
+        &self,
+        spec: &BuildSpec,
+        attributes: Option<&Path>,
+        index: &Path,
+    ) -> Result<Value, Failure> {
         let program = std::env::current_exe()?;
         let mut command = Command::new(program);
-        command.args(["build", "--no-attributes", "--format", "json", "--progress", "none"]);
+        command.args(["build", "--format", "json", "--progress", "none"]);
+        match attributes {
+            Some(file) => command.arg("--attributes-from").arg(file),
+            None => command.arg("--no-attributes"),
+        };
         command.arg("--input").arg(self.set.base.to_string());
         command.arg("--metric").arg(self.set.metric.name()).arg("--out").arg(index);
         command.args(spec.arguments());

@@ -6,6 +6,7 @@
 //! | `builds` | parameters of builds and searches; the TOML file |
 //! | `cache` | indexes and true neighbors that are made once |
 //! | `points` | what is measured: judged once, then rounds in turn |
+//! | `filtered` | points of filtered workloads |
 //! | `rounds` | the clock |
 //! | `remote` | a server as the engine |
 //! | `ann_benchmarks` | the points as that project's result files |
@@ -14,13 +15,14 @@
 mod ann_benchmarks;
 mod builds;
 mod cache;
+mod filtered;
 mod points;
 mod remote;
 mod rounds;
 mod set;
 mod worker;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -46,6 +48,7 @@ use crate::queries::Queries;
 use crate::results::{Point, Results};
 use crate::text::{BOLD, DIM, Table, print, styled};
 use crate::units;
+use crate::workload::Workload;
 
 /// Measure recall and speed over builds and search parameters
 #[derive(Args)]
@@ -117,6 +120,10 @@ pub(crate) struct SweepArgs {
     /// Least seconds of a round, which is whole passes over the queries [default: 2]
     #[arg(long, value_name = "SECONDS")]
     min_seconds: Option<f64>,
+    /// Filtered workload, as `datasets generate filters` writes it: its groups are measured in place
+    /// of the plain queries, by exact search among what passes
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["server", "ef", "exact", "ann_benchmarks_out"])]
+    filters: Option<PathBuf>,
     /// Measure a running server, over HTTP, instead of building
     #[arg(long, value_name = "URL", requires = "index")]
     server: Option<String>,
@@ -306,19 +313,25 @@ pub(crate) fn run(args: &SweepArgs) -> Result<(), Failure> {
         return worker::converse(&report);
     }
     let plan = Plan::new(args)?;
+    let workload = args.filters.as_deref().map(Workload::read).transpose()?;
     let mut results = Results::open(&args.out)?;
     for set in &plan.sets {
         let cache = Cache::open(&args.cache, set)?;
         let queries = Queries::read(&set.queries)?;
         for &k in &plan.k {
             let ground = Ground { plan: &plan, set, queries: &queries, k };
-            let points = match (&args.server, &args.index) {
-                (Some(url), Some(name)) => {
+            let points = match (&args.server, &args.index, &workload) {
+                (Some(url), Some(name), _) => {
                     let subject = server(&ground, &cache, url, name, &report)?;
                     measure(&ground, &[subject], &mut results, &report)?
                 }
+                (.., Some(workload)) => {
+                    let attributes = workload.attributes();
+                    let subjects = builds(&ground, &cache, attributes.as_deref(), &report)?;
+                    filtered::measure(&ground, workload, &subjects, &mut results, &report)?
+                }
                 _ => {
-                    let subjects = builds(&ground, &cache, &report)?;
+                    let subjects = builds(&ground, &cache, None, &report)?;
                     measure(&ground, &subjects, &mut results, &report)?
                 }
             };
@@ -336,11 +349,12 @@ pub(crate) fn run(args: &SweepArgs) -> Result<(), Failure> {
 fn builds(
     ground: &Ground<'_>,
     cache: &Cache,
+    attributes: Option<&Path>,
     report: &Reporter,
 ) -> Result<Vec<Subject<Index>>, Failure> {
     let Ground { plan, set, queries, k } = *ground;
-    let built: Vec<_> =
-        plan.builds.iter().map(|spec| cache.index(spec, report)).collect::<Result<_, _>>()?;
+    let build = |spec| cache.index(spec, attributes, report);
+    let built: Vec<_> = plan.builds.iter().map(build).collect::<Result<_, _>>()?;
     // The ids are scored on each index, whose type may round: distances of the file are not used.
     let (ids, _) = cache.truth(k, false, report)?;
     check_rows(set, &ids, queries)?;
@@ -406,7 +420,9 @@ fn table(ground: &Ground<'_>, points: &[Point]) -> String {
         first.k,
     );
     let varied = varied(points);
-    let names = varied.iter().map(String::as_str).chain([
+    let filtered = points.iter().any(|point| point.filter.is_some());
+    let shape: &[&str] = if filtered { &["shape<", "pass"] } else { &[] };
+    let names = varied.iter().map(String::as_str).chain(shape.iter().copied()).chain([
         "search",
         "threads",
         "recall by id",

@@ -168,7 +168,7 @@ fn judge<E: Engine>(
 
 impl Ground<'_> {
     /// The ways in which every search is asked.
-    fn ways(&self, search: SearchSpec) -> impl Iterator<Item = Way> {
+    pub(crate) fn ways(&self, search: SearchSpec) -> impl Iterator<Item = Way> {
         let plan = self.plan;
         plan.threads.iter().flat_map(move |&threads| {
             plan.paces.iter().map(move |&pace| Way { search, threads, pace })

@@ -161,19 +161,20 @@ impl Set {
         let mut digest = Sha256::new();
         for spec in [&self.base, &self.queries] {
             digest.update(spec.to_string());
-            let path = spec.path.canonicalize().unwrap_or_else(|_| spec.path.clone());
-            digest.update(path.as_os_str().as_encoded_bytes());
             // A pattern has no metadata; its files are then told apart by name only.
-            if let Ok(metadata) = fs::metadata(&path) {
-                let modified = metadata.modified().ok();
-                let since = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-                digest.update(metadata.len().to_le_bytes());
-                digest.update(since.unwrap_or_default().as_nanos().to_le_bytes());
-            }
+            digest.update(file_state(&spec.path).unwrap_or_default());
         }
         digest.update(self.metric.name());
         Ok(short(&digest.finalize()))
     }
+}
+
+/// Tells files of one name apart, without reading them: place, length, time of the last change.
+pub(crate) fn file_state(path: &Path) -> Result<String, Failure> {
+    let path = path.canonicalize()?;
+    let metadata = fs::metadata(&path)?;
+    let since = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(format!("{} {} {}", path.display(), metadata.len(), since.as_nanos()))
 }
 
 /// The beginning of a digest, as a name.

@@ -88,7 +88,7 @@ fn load(
 ) -> Result<(Loaded, Map<String, Value>), Failure> {
     build.check()?;
     let set = Set::find(dataset)?;
-    let built = Cache::open(&cache, &set)?.index(build, report)?;
+    let built = Cache::open(&cache, &set)?.index(build, None, report)?;
     let index = Index::open(&built.index, LoadMode::Populate)?;
     let queries = Queries::read(&set.queries)?;
     queries.check_dim(&set.queries, index.info().dim, &set.base.to_string())?;

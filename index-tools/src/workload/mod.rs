@@ -21,7 +21,7 @@ use vicinage_datasets::{I64ListColumn, IdMatrix};
 
 use crate::exit::Failure;
 
-pub(crate) use run::report;
+pub(crate) use run::{Prepared, report};
 pub(crate) use write::{Contents, write};
 
 /// The version of the folder that this program writes and reads.
@@ -134,6 +134,11 @@ pub(crate) struct Group<'a> {
 }
 
 impl Workload {
+    /// The attributes that its filters are about, where it has some of its own.
+    pub(crate) fn attributes(&self) -> Option<PathBuf> {
+        Some(self.dir.join(ATTRIBUTES)).filter(|path| path.is_file())
+    }
+
     /// The groups, in the order in which the first line of each comes.
     pub(crate) fn groups(&self) -> impl Iterator<Item = Group<'_>> {
         let mut groups: Vec<Group<'_>> = Vec::new();

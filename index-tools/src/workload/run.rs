@@ -70,6 +70,18 @@ impl Workload {
     }
 }
 
+impl Workload {
+    /// Checks that the truth has as many neighbors.
+    pub(crate) fn check_k(&self, k: usize) -> Result<(), Failure> {
+        let most = self.manifest.k;
+        if k as u64 <= most {
+            return Ok(());
+        }
+        Err(Failure::usage(format!("the workload has too few neighbors for --k {k}"))
+            .expected(format!("--k up to {most}"), k.to_string()))
+    }
+}
+
 impl<'a> Group<'a> {
     /// Evaluates the filters on `index`, and scores the true neighbors. Cost: a look at every item
     /// for each filter; nothing of it is part of any time that is taken.
@@ -199,11 +211,7 @@ pub(crate) fn report(
     ks: &[usize],
     report: &Reporter,
 ) -> Result<(serde_json::Value, String), Failure> {
-    let most = workload.manifest.k;
-    if let Some(k) = ks.iter().find(|&&k| k as u64 > most) {
-        return Err(Failure::usage(format!("the workload has too few neighbors for --k {k}"))
-            .expected(format!("--k up to {most}"), k.to_string()));
-    }
+    ks.iter().try_for_each(|&k| workload.check_k(k))?;
     let mut scratch = Scratch::default();
     let mut results = Vec::new();
     for group in workload.groups() {
