@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::args::FormatArgs;
 use crate::curves::{
-    Curve, Group, Interval, Reading, RecallBy, TARGETS, distinct, median_interval,
+    Curve, Group, Interval, Reading, RecallBy, TARGETS, distinct, grouped, median_interval,
 };
 use crate::exit::Failure;
 use crate::results::{Point, read_some};
@@ -242,15 +242,15 @@ fn pairs(args: &CompareArgs, sides: &[Vec<Point>; 2]) -> Vec<(String, String)> {
 
 fn duels<'a>(args: &CompareArgs, sides: &'a [Vec<Point>; 2]) -> Result<Vec<Duel<'a>>, Failure> {
     let mut duels = Vec::new();
-    let groups = distinct(&sides[1], Group::of);
     let pairs = pairs(args, sides);
-    for group in &groups {
+    let groups_of_a = grouped(&sides[0]);
+    for (group, of_b) in grouped(&sides[1]) {
+        let Some(of_a) = groups_of_a.get(&group) else { continue };
         for (a, b) in &pairs {
-            let curve = |points: &'a [Point], engine: &str| {
-                let of = points.iter().filter(|p| p.engine == engine && Group::of(p) == *group);
-                Curve::new(of, args.recall)
+            let curve = |points: &[&'a Point], engine: &str| {
+                Curve::new(points.iter().copied().filter(|p| p.engine == engine), args.recall)
             };
-            let (a, b) = (curve(&sides[0], a), curve(&sides[1], b));
+            let (a, b) = (curve(of_a, a), curve(&of_b, b));
             if !a.points.is_empty() && !b.points.is_empty() {
                 duels.push(Duel { group: group.clone(), a, b });
             }

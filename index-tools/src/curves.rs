@@ -1,6 +1,7 @@
 //! Curves of recall against speed: which points may be compared, the front of the best of them,
 //! readings between its points, and intervals over rounds. `benches/peers/curve.py` reads the same.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
 use clap::ValueEnum;
@@ -124,6 +125,17 @@ impl Display for Group {
         }
         Ok(())
     }
+}
+
+/// Points by their group.
+pub(crate) fn grouped<'a>(
+    points: impl IntoIterator<Item = &'a Point>,
+) -> BTreeMap<Group, Vec<&'a Point>> {
+    let mut groups: BTreeMap<Group, Vec<&Point>> = BTreeMap::new();
+    for point in points {
+        groups.entry(Group::of(point)).or_default().push(point);
+    }
+    groups
 }
 
 /// `1 thread`, `8 threads`.

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::compare::{speed, target};
-use crate::curves::{Group, TARGETS, Task, distinct, threads};
+use crate::curves::{Group, TARGETS, Task, distinct, grouped, threads};
 use crate::exit::{Exit, Failure};
 use crate::results::Point;
 use crate::units::{count, share};
@@ -281,9 +281,7 @@ fn readings(field: &Field) -> Rows {
     columns.extend(TARGETS.map(|at| (target(at), true)));
     columns.push(("best recall".into(), true));
     let mut rows = Vec::new();
-    for group in distinct(&field.points, Group::of) {
-        let points: Vec<&Point> =
-            field.points.iter().filter(|point| Group::of(point) == group).collect();
+    for (group, points) in grouped(&field.points) {
         for (engine, curve) in field.curves(&points) {
             let mut row = vec![
                 json!(group.task.dataset),

@@ -145,6 +145,8 @@ fn recall_ticks(low: f64, high: f64, near_one: f64) -> (Vec<Tick>, f64, f64) {
 
 /// 1, 2 and 5 of each decade; over many decades the powers of ten have their labels first.
 fn log_ticks(low: f64, high: f64) -> (Vec<Tick>, f64, f64) {
+    // Powers of ten far beyond are no numbers.
+    let (low, high) = (low.clamp(1e-280, 1e280), high.clamp(1e-280, 1e280));
     // A little room, so that no marker is cut in half; much where all values are one.
     let spread = if high / low < 1.5 { 1.4 } else { 1.04 };
     let (low, high) = (low / spread, high * spread);
@@ -200,7 +202,8 @@ mod tests {
             (Stretch::Recall, vec![0.0]),
             (Stretch::Log, vec![3e-4, 0.9, 17.0, 1.2e6]),
             (Stretch::Log, vec![5.0]),
-            (Stretch::Log, vec![1e-300, 1e300]),
+            (Stretch::Log, vec![1e-307, 1e308]),
+            (Stretch::Log, vec![5e-324]),
             (Stretch::LogShare, vec![0.0001, 0.5]),
         ] {
             let scale = Scale::fit(stretch, values.iter().copied(), None);
