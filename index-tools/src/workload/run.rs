@@ -71,7 +71,7 @@ impl Workload {
 }
 
 impl<'a> Group<'a> {
-    /// Evaluates the filters on `index`, and scores the true neighbors. Cost: a look at every item
+    /// Evaluates the filters on `index`, which [`Workload::check_fits`], and scores the true neighbors. Cost: a look at every item
     /// for each filter; nothing of it is part of any time that is taken.
     pub(crate) fn prepare(
         &'a self,
@@ -79,7 +79,6 @@ impl<'a> Group<'a> {
         queries: &'a Queries,
     ) -> Result<Prepared<'a>, Failure> {
         let workload = self.workload;
-        workload.check_fits(index, queries)?;
         let file = workload.dir.join(TRUTH_IDS);
         let (mut passing, mut asked) = (Vec::new(), Vec::new());
         let mut truth = Answers::default();
@@ -199,6 +198,7 @@ pub(crate) fn report(
     ks: &[usize],
     report: &Reporter,
 ) -> Result<(serde_json::Value, String), Failure> {
+    workload.check_fits(index, queries)?;
     let most = workload.manifest.k;
     if let Some(k) = ks.iter().find(|&&k| k as u64 > most) {
         return Err(Failure::usage(format!("the workload has too few neighbors for --k {k}"))
