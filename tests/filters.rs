@@ -290,7 +290,7 @@ fn refused(text: &str) -> (String, FilterProblem) {
     let bound = Expression::from_json(text).and_then(|filter| filter.bind(&nothing()).map(|_| ()));
     let error = bound.expect_err(text);
     assert!(error.to_string().starts_with("filter"), "{error}");
-    (error.pointer, error.problem)
+    (error.pointer, *error.problem)
 }
 
 #[test]
@@ -341,7 +341,7 @@ fn what_is_wrong_is_told_with_its_place() {
     }];
     for predicate in nan {
         let error = Expression::attribute("price", predicate).bind(&nothing()).unwrap_err();
-        assert_eq!(error.problem, FilterProblem::NotANumber);
+        assert_eq!(*error.problem, FilterProblem::NotANumber);
     }
     let infinite = Expression::attribute("price", Predicate::Eq(Literal::F64(f64::INFINITY)));
     assert!(infinite.bind(&nothing()).is_ok() && infinite.to_json().is_err());

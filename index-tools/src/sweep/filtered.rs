@@ -41,6 +41,9 @@ pub(crate) fn measure(
     report: &Reporter,
 ) -> Result<Vec<Point>, Failure> {
     workload.check_k(ground.k)?;
+    for subject in subjects {
+        workload.check_fits(&subject.engine, ground.queries)?;
+    }
     let mut points = Vec::new();
     for group in workload.groups() {
         let prepared: Vec<Prepared<'_>> = subjects

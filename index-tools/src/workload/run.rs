@@ -68,9 +68,7 @@ impl Workload {
         }
         Ok(())
     }
-}
 
-impl Workload {
     /// Checks that the truth has as many neighbors.
     pub(crate) fn check_k(&self, k: usize) -> Result<(), Failure> {
         let most = self.manifest.k;
@@ -83,15 +81,15 @@ impl Workload {
 }
 
 impl<'a> Group<'a> {
-    /// Evaluates the filters on `index`, and scores the true neighbors. Cost: a look at every item
-    /// for each filter; nothing of it is part of any time that is taken.
+    /// Evaluates the filters on `index`, which [`Workload::check_fits`], and scores the true
+    /// neighbors. Cost: a look at every item for each filter; nothing of it is part of any time that
+    /// is taken.
     pub(crate) fn prepare(
         &'a self,
         index: &'a Index,
         queries: &'a Queries,
     ) -> Result<Prepared<'a>, Failure> {
         let workload = self.workload;
-        workload.check_fits(index, queries)?;
         let file = workload.dir.join(TRUTH_IDS);
         let (mut passing, mut asked) = (Vec::new(), Vec::new());
         let mut truth = Answers::default();
@@ -211,6 +209,7 @@ pub(crate) fn report(
     ks: &[usize],
     report: &Reporter,
 ) -> Result<(serde_json::Value, String), Failure> {
+    workload.check_fits(index, queries)?;
     ks.iter().try_for_each(|&k| workload.check_k(k))?;
     let mut scratch = Scratch::default();
     let mut results = Vec::new();
