@@ -7,7 +7,7 @@ use std::path::Path;
 
 use vicinage_datasets::{
     Batch, InputSpec, ReadOptions, TableBatch, describe_hdf5, open, open_table, read_distances,
-    read_ids, read_relevance, read_sparse,
+    read_ids, read_relevance, read_runbook, read_sparse,
 };
 
 #[path = "../tests/common/allocator.rs"]
@@ -49,5 +49,6 @@ fn read_all(input: &InputSpec) {
     let _ = read_distances(input);
     let _ = read_sparse(&input.path);
     let _ = read_relevance(&input.path, 5);
+    let _ = read_runbook(&input.path, None);
     let _ = describe_hdf5(&input.path);
 }
