@@ -8,6 +8,7 @@
 //! | `input`, `sidecar`, `batch` | from data files to the items of a build |
 //! | `queries` | query vectors |
 //! | `measure` | asking many queries; recall, usefulness, speed |
+//! | `runbook/` | streams of updates: their truth, and a replay |
 //! | `results` | result lines: what was measured |
 //! | `shortlist` | answers with attributes, as a table |
 //! | `progress`, `interrupt` | bars or JSON lines; Ctrl-C |
@@ -34,6 +35,7 @@ mod progress;
 mod queries;
 mod query;
 mod results;
+mod runbook;
 mod shortlist;
 mod sidecar;
 mod text;

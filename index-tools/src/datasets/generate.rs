@@ -17,6 +17,7 @@ use vicinage_datasets::{write_distances, write_ids};
 
 use super::checksums::{io, write_whole};
 use super::columns::{self, AttributesArgs, InteractionsArgs};
+use super::runbook::{self, RunbookArgs};
 use crate::args::ProgressArgs;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
@@ -34,12 +35,14 @@ Examples:
   index-tools datasets generate attributes --input tt/base.npy --queries tt/test.npy \\
       --column cheap=random:0.1 --column fits=correlated:0.01:0.9 --out tt/attributes.parquet
   index-tools datasets generate interactions --items tt/base.npy --users tt/learn.npy \\
-      --out tt/interactions.parquet")]
+      --out tt/interactions.parquet
+  index-tools datasets generate runbook --n 100000 --out tt/runbook.yaml")]
 pub(crate) enum GenerateArgs {
     TwoTower(TwoTowerArgs),
     Clustered(ClusteredArgs),
     Attributes(AttributesArgs),
     Interactions(InteractionsArgs),
+    Runbook(RunbookArgs),
 }
 
 /// Items and users of a two-tower model: inner product, queries out of distribution
@@ -167,13 +170,15 @@ fn two_tower() -> TwoTowerParams {
 }
 
 impl GenerateArgs {
-    pub(super) fn progress(&self) -> ProgressMode {
-        match self {
+    /// How progress is shown; none where nothing takes time.
+    pub(super) fn progress(&self) -> Option<ProgressMode> {
+        Some(match self {
             Self::TwoTower(args) => args.out.progress.progress,
             Self::Clustered(args) => args.out.progress.progress,
             Self::Attributes(args) => args.out.progress.progress,
             Self::Interactions(args) => args.out.progress.progress,
-        }
+            Self::Runbook(_) => return None,
+        })
     }
 }
 
@@ -201,6 +206,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), Failure> {
         }
         GenerateArgs::Attributes(args) => columns::attributes(args),
         GenerateArgs::Interactions(args) => columns::interactions(args),
+        GenerateArgs::Runbook(args) => runbook::run(args),
     }
 }
 

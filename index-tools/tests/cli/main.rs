@@ -23,6 +23,7 @@ mod fetch;
 mod help;
 mod look;
 mod measure;
+mod runbook;
 mod sidecar;
 mod stop;
 mod support;
