@@ -21,12 +21,14 @@ use std::time::Instant;
 use axum::body::Bytes;
 use axum::serve::ListenerExt;
 use base64::Engine;
-use vicinage::builder::{BuildParams, ItemBatch, ItemSource, build};
-use vicinage::index::{ColumnKind, Index, LoadMode};
-use vicinage::progress::Silent;
+use vicinage::index::{Index, LoadMode};
 use vicinage::server::{ServedIndex, ServerConfig, serve};
-use vicinage::types::{ElementType, Metric};
-use vicinage::vectors::VectorBlock;
+use vicinage::types::Metric;
+
+#[path = "common/mod.rs"]
+mod common;
+
+use common::{make_index, numbers};
 
 /// Items in the index: enough that a search touches memory as it would, few enough to build fast.
 const ITEMS: usize = 5_000;
@@ -71,7 +73,7 @@ fn compare(requests: usize, load: usize) -> Result<()> {
     );
     for dim in DIMS {
         let index = folder.path().join(format!("dim-{dim}"));
-        make_index(&index, dim)?;
+        make_index(&index, ITEMS, dim, Metric::Ip)?;
         let server = Process::start(0, &["--role", "server", "--index", path_text(&index)?])?;
         for base64 in [false, true] {
             let request = folder.path().join("request");
@@ -348,60 +350,4 @@ fn request_bytes(dim: usize, base64: bool) -> Vec<u8> {
          content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
     )
     .into_bytes()
-}
-
-// ---- The index
-
-/// Pseudo-random numbers in −1..1 with the digits that an f32 needs.
-fn numbers(seed: u32, count: usize) -> Vec<f32> {
-    let mut state = seed;
-    std::iter::repeat_with(|| {
-        // xorshift32, Marsaglia 2003.
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        state as f32 / (1_u32 << 31) as f32 - 1.0
-    })
-    .take(count)
-    .collect()
-}
-
-struct Rows {
-    dim: usize,
-    vectors: Option<Vec<f32>>,
-}
-
-impl ItemSource for Rows {
-    fn dim(&self) -> usize {
-        self.dim
-    }
-
-    fn rows(&self) -> u64 {
-        ITEMS as u64
-    }
-
-    fn element(&self) -> ElementType {
-        ElementType::F32
-    }
-
-    fn attributes(&self) -> Vec<(String, ColumnKind)> {
-        Vec::new()
-    }
-
-    fn next_batch(
-        &mut self,
-    ) -> std::result::Result<Option<ItemBatch>, Box<dyn Error + Send + Sync>> {
-        Ok(self.vectors.take().map(|vectors| ItemBatch {
-            vectors: VectorBlock::F32(vectors),
-            ids: None,
-            attributes: Vec::new(),
-        }))
-    }
-}
-
-fn make_index(out: &Path, dim: usize) -> Result<()> {
-    let params = BuildParams { threads: 2, ..BuildParams::new(Metric::Ip) };
-    let mut rows = Rows { dim, vectors: Some(numbers(1, ITEMS * dim)) };
-    build(out, &mut rows, &params, &Silent)?;
-    Ok(())
 }

@@ -15,6 +15,10 @@ pub struct Position {
     pub row: Option<u64>,
     /// Entry within the row: a component of a vector, an element of a list. From 0.
     pub component: Option<u64>,
+    /// Line of a text, from 1.
+    pub line: Option<u64>,
+    /// Step of a runbook, from 1.
+    pub step: Option<u64>,
 }
 
 impl Position {
@@ -26,6 +30,16 @@ impl Position {
     /// A row, from 0.
     pub fn row(row: u64) -> Self {
         Self { row: Some(row), ..Self::default() }
+    }
+
+    /// A line of a text, from 1.
+    pub fn line(line: u64) -> Self {
+        Self { line: Some(line), ..Self::default() }
+    }
+
+    /// A step of a runbook, from 1.
+    pub fn step(step: u64) -> Self {
+        Self { step: Some(step), ..Self::default() }
     }
 
     /// A whole column.
@@ -53,6 +67,8 @@ impl fmt::Display for Position {
         parts.extend(self.column.as_ref().map(|name| format!("column `{name}`")));
         parts.extend(self.row.map(|row| format!("row {row}")));
         parts.extend(self.component.map(|component| format!("component {component}")));
+        parts.extend(self.line.map(|line| format!("line {line}")));
+        parts.extend(self.step.map(|step| format!("step {step}")));
         f.write_str(if parts.is_empty() { "whole file" } else { "" })?;
         f.write_str(&parts.join(", "))
     }

@@ -17,6 +17,7 @@
 //! | `matrix` | ids and distances of nearest neighbours |
 //! | `sparse` | the tags of items, as a sparse matrix |
 //! | `relevance` | graded relevance of items to queries |
+//! | `runbook/` | insertions, deletions and searches, step by step |
 //! | `ids` | duplicate ids |
 //! | `output`, `zip` | a file that appears whole or not at all; the frame of an archive |
 //! | `generate/` | made-up data, the same from the same seed |
@@ -29,7 +30,7 @@
 //! | `.npy`, `.npz` | f64, f32, f16, i8, u8 | ids, distances | |
 //! | `.fbin`, `.u8bin`, `.i8bin` | f32, u8, i8 | distances (`.fbin`) | |
 //! | `.fvecs`, `.bvecs` | f32, u8 | distances (`.fvecs`) | |
-//! | `.ibin`, `.ivecs`, `.bin` | | ids; both, in a ground truth (`.ibin`, `.bin`) | |
+//! | `.ibin`, `.ivecs`, `.bin`, `.gt100` | | ids; both, in a ground truth (`.ibin`, `.bin`) | |
 //! | `.spmat` | | | tags |
 //! | `.parquet` | f64, f32, f16, i8, u8 | | ids, attributes |
 //! | `.arrow`, `.feather`, `.arrows` | f64, f32, f16, i8, u8 | | ids, attributes |
@@ -70,6 +71,7 @@ mod parquet;
 pub mod profile;
 mod random;
 mod relevance;
+mod runbook;
 mod sparse;
 mod spec;
 mod table;
@@ -95,6 +97,7 @@ pub use matrix::{
 };
 pub use parquet::{TableWriter, create_table};
 pub use relevance::{Relevance, read_relevance};
+pub use runbook::{Runbook, StepError, Tags, Update, read_runbook, write_runbook};
 pub use sparse::{SparseMatrix, read_sparse, write_sparse};
 pub use spec::{AttributeColumns, Format, InputSpec, ReadOptions, SpecError, WriteOptions};
 pub use table::{TableBatch, TableReader};

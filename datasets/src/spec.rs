@@ -87,7 +87,7 @@ pub enum Format {
     I8bin,
     /// `.ibin`: u32 rows, u32 k, i32 ids, and in a ground truth f32 distances. Holds no vectors.
     Ibin,
-    /// `.bin`: as `.ibin`, with distances.
+    /// `.bin`: as `.ibin`, with distances; `.gt100` for a step of a runbook.
     Bin,
     /// `.fvecs`: rows of i32 dim, f32 components.
     Fvecs,
@@ -158,6 +158,7 @@ impl Format {
             Self::Arrow => Some("feather"),
             Self::Hdf5 => Some("h5"),
             Self::Jsonl => Some("ndjson"),
+            Self::Bin => Some("gt100"),
             _ => None,
         }
     }

@@ -15,7 +15,7 @@ use common::{Whole, fixture, read, read_table, vectors};
 use proptest::prelude::*;
 use vicinage_datasets::{
     AttributeColumns, Element, InputSpec, ReadOptions, VectorData, read_distances, read_ids,
-    read_relevance, read_sparse, write_sparse,
+    read_relevance, read_runbook, read_sparse, write_sparse,
 };
 
 const VECTORS: &[&str] = &[
@@ -92,6 +92,7 @@ const MATRICES: &[&str] = &[
 ];
 const RELEVANCE: &[&str] =
     &["relevance-wide.parquet", "relevance-long.parquet", "relevance-wide.arrow"];
+const RUNBOOKS: &[&str] = &["runbook.yaml", "flow.yaml"];
 
 /// The formats whose values are the bytes behind a header.
 const FLAT: [&str; 4] = [".npy", ".fbin", ".u8bin", ".i8bin"];
@@ -208,6 +209,10 @@ fn check(name: &str, path: &Path, bytes: &[u8]) {
         if let Ok(relevance) = read_relevance(path, 5) {
             assert_eq!(relevance.queries(), 5);
         }
+    } else if RUNBOOKS.contains(&name) {
+        if let Ok(runbook) = read_runbook(path, Some("random-xs")) {
+            assert!(runbook.check_base(runbook.rows()).is_ok());
+        }
     } else if name.ends_with(".hdf5") {
         // Its arrays have been read.
     } else {
@@ -246,7 +251,7 @@ proptest! {
 
     #[test]
     fn mutated_files_are_read_as_they_are_or_refused(
-        name in prop::sample::select([VECTORS, TABLES, MATRICES, RELEVANCE, FILES].concat()),
+        name in prop::sample::select([VECTORS, TABLES, MATRICES, RELEVANCE, RUNBOOKS, FILES].concat()),
         changes in prop::collection::vec(change(), 1..4),
     ) {
         let file = name.split('#').next().unwrap();

@@ -12,6 +12,7 @@
 //! | `measure` | asking many queries; recall, usefulness, speed |
 //! | `results`, `curves` | result lines: what was measured; fronts of recall and speed |
 //! | `workload/` | filtered workloads: read, written, asked |
+//! | `runbook/` | streams of updates: their truth, and a replay |
 //! | `shortlist` | answers with attributes, as a table |
 //! | `machine` | processor, memory, commit |
 //! | `progress`, `interrupt` | bars or JSON lines; Ctrl-C |
@@ -42,6 +43,7 @@ mod progress;
 mod queries;
 mod query;
 mod results;
+mod runbook;
 mod shortlist;
 mod sidecar;
 mod sweep;

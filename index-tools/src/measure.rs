@@ -8,6 +8,7 @@ use vicinage::eval::metrics;
 use vicinage::eval::metrics::Judged;
 use vicinage::index::{Account, Hit, Index, Scratch, SearchParams};
 use vicinage::progress::Progress;
+use vicinage::scan::Found;
 use vicinage::types::Metric;
 use vicinage_datasets::{IdMatrix, InputSpec};
 
@@ -33,6 +34,13 @@ impl Answers {
     pub(crate) fn push(&mut self, metric: Metric, hits: &[Hit]) {
         self.ids.extend(hits.iter().map(|hit| hit.item_id));
         self.distances.extend(hits.iter().map(|hit| distance(metric, hit.score)));
+        self.ends.push(self.ids.len());
+    }
+
+    /// Adds what a scan found.
+    pub(crate) fn push_found(&mut self, found: &[Found]) {
+        self.ids.extend(found.iter().map(|found| found.id));
+        self.distances.extend(found.iter().map(|found| found.distance));
         self.ends.push(self.ids.len());
     }
 

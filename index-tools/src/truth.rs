@@ -1,6 +1,6 @@
 //! `index-tools truth`: the exact neighbors of queries.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
@@ -10,7 +10,7 @@ use vicinage::types::Metric;
 use vicinage::vectors::Vectors;
 use vicinage_datasets::{
     Batch, DistanceMatrix, Format, IdMatrix, InputSpec, ReadOptions, find_duplicate_id, open,
-    write_distances, write_ground_truth, write_ids,
+    read_runbook, write_distances, write_ground_truth, write_ids,
 };
 
 use crate::args::{ProgressArgs, threads_or_cores};
@@ -19,6 +19,7 @@ use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::progress::Reporter;
 use crate::queries::Queries;
+use crate::runbook::{Base, LiveTruth, write_truth};
 use crate::text::{BOLD, fields, print, styled};
 use crate::units;
 
@@ -30,7 +31,10 @@ Example:
   index-tools eval jobs --queries users.npy --truth neighbors.npy
 
 Neighbors are named by item id where the base has ids, by row otherwise. Distances are smaller for
-closer items: squared L2, minus the inner product, 1 minus the cosine.")]
+closer items: squared L2, minus the inner product, 1 minus the cosine.
+
+With --runbook, the neighbors among what is live at each search of a runbook of insertions, deletions
+and replacements go to the folder --out, a file a step: step4.gt100. The items are held in memory.")]
 pub(crate) struct TruthArgs {
     /// Item vectors
     #[arg(long, value_name = "FILE[#COLUMN]")]
@@ -48,12 +52,18 @@ pub(crate) struct TruthArgs {
     #[arg(long, value_name = "COLUMN")]
     ids: Option<String>,
     /// Where to write the neighbors' ids: .npy, .npz, .ibin or .ivecs; or, with their distances,
-    /// .bin
+    /// .bin; with --runbook, a folder
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Where to write their distances: .npy, .npz, .fbin or .fvecs
     #[arg(long, value_name = "FILE")]
     distances: Option<PathBuf>,
+    /// Find the neighbors at each search step of this runbook (YAML)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["ids", "distances"])]
+    runbook: Option<PathBuf>,
+    /// The set whose runbook it is, where the file has several
+    #[arg(long, value_name = "NAME", requires = "runbook")]
+    set: Option<String>,
     /// Threads to use [default: one a core]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     threads: usize,
@@ -80,6 +90,9 @@ pub(crate) struct Neighbors {
 
 pub(crate) fn run(args: &TruthArgs) -> Result<(), Failure> {
     let report = Reporter::new(args.progress.progress, Interrupt::install()?);
+    if let Some(path) = &args.runbook {
+        return of_runbook(args, path, &report);
+    }
     let started = Instant::now();
     let wanted = Wanted {
         input: &args.input,
@@ -107,6 +120,30 @@ pub(crate) fn run(args: &TruthArgs) -> Result<(), Failure> {
     lines.extend(args.distances.iter().map(|path| ("distances", path.display().to_string())));
     lines.push(("time", units::seconds(started.elapsed().as_secs_f64())));
     fields(&mut text, &lines);
+    print(&text)
+}
+
+/// Finds the neighbors at each search step of a runbook.
+fn of_runbook(args: &TruthArgs, path: &Path, report: &Reporter) -> Result<(), Failure> {
+    let started = Instant::now();
+    let runbook = read_runbook(path, args.set.as_deref())?;
+    let queries = Queries::read(&args.queries)?;
+    let base = Base::read(&args.input, &runbook, report)?;
+    queries.check_dim(&args.queries, base.dim(), &args.input.to_string())?;
+    let pool = thread_pool(args.threads)?;
+    let mut truth = LiveTruth::new(&base, &queries, args.metric, args.k as usize, &pool);
+    write_truth(&runbook, &mut truth, &args.out, report)?;
+    let mut text = format!("{}\n", styled(BOLD, args.out.display()));
+    fields(
+        &mut text,
+        &[
+            ("runbook", format!("{}, {} steps", runbook.name(), runbook.steps().len())),
+            ("searches", units::count(runbook.searches() as u64)),
+            ("queries", units::count(queries.rows() as u64)),
+            ("neighbors", format!("{} each, {}", args.k, args.metric)),
+            ("time", units::seconds(started.elapsed().as_secs_f64())),
+        ],
+    );
     print(&text)
 }
 

@@ -6,6 +6,7 @@
 //! | `clustered` | a mixture of Gaussians on L2, queries from the same |
 //! | `attributes` | columns of chosen selectivity and correlation with given vectors |
 //! | `interactions` | which user took which item, and when |
+//! | `runbook` | in which order items come, change and go |
 //! | `realism` | whether a two-tower set is like the real ones |
 //!
 //! Rows are made block by block, so that a set need not fit the memory.
@@ -14,6 +15,7 @@ mod attributes;
 mod clustered;
 mod interactions;
 mod realism;
+mod runbook;
 mod two_tower;
 
 use std::fmt;
@@ -32,6 +34,7 @@ pub use attributes::{AttributePlan, ColumnPlan, ColumnReport, ColumnRule, write_
 pub use clustered::{Clustered, ClusteredParams};
 pub use interactions::{InteractionParams, write_interactions};
 pub use realism::{Check, Realism};
+pub use runbook::{RunbookKind, RunbookParams, make_runbook};
 pub use two_tower::{TwoTower, TwoTowerParams};
 
 pub use crate::random::Random;

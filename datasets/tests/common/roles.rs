@@ -2,7 +2,7 @@
 
 use vicinage_datasets::{
     Batch, InputSpec, ReadOptions, TableBatch, open, open_table, read_distances, read_ids,
-    read_relevance, read_sparse,
+    read_relevance, read_runbook, read_sparse,
 };
 
 /// Reads to the end, or to the refusal.
@@ -22,4 +22,5 @@ pub(crate) fn read_all(input: &InputSpec) {
     let _ = read_distances(input);
     let _ = read_sparse(&input.path);
     let _ = read_relevance(&input.path, 5);
+    let _ = read_runbook(&input.path, None);
 }

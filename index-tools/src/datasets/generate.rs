@@ -18,6 +18,7 @@ use vicinage_datasets::{write_distances, write_ids};
 use super::checksums::{io, write_whole};
 use super::columns::{self, AttributesArgs, InteractionsArgs};
 use super::filters::{self, FiltersArgs};
+use super::runbook::{self, RunbookArgs};
 use crate::args::ProgressArgs;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
@@ -37,13 +38,15 @@ Examples:
   index-tools datasets generate interactions --items tt/base.npy --users tt/learn.npy \\
       --out tt/interactions.parquet
   index-tools datasets generate filters --input tt/base.npy --queries tt/test.npy --metric ip \\
-      --out tt/filters")]
+      --out tt/filters
+  index-tools datasets generate runbook --n 100000 --out tt/runbook.yaml")]
 pub(crate) enum GenerateArgs {
     TwoTower(TwoTowerArgs),
     Clustered(ClusteredArgs),
     Attributes(AttributesArgs),
     Interactions(InteractionsArgs),
     Filters(FiltersArgs),
+    Runbook(RunbookArgs),
 }
 
 /// Items and users of a two-tower model: inner product, queries out of distribution
@@ -171,14 +174,16 @@ fn two_tower() -> TwoTowerParams {
 }
 
 impl GenerateArgs {
-    pub(super) fn progress(&self) -> ProgressMode {
-        match self {
+    /// How progress is shown; none where nothing takes time.
+    pub(super) fn progress(&self) -> Option<ProgressMode> {
+        Some(match self {
             Self::TwoTower(args) => args.out.progress.progress,
             Self::Clustered(args) => args.out.progress.progress,
             Self::Attributes(args) => args.out.progress.progress,
             Self::Interactions(args) => args.out.progress.progress,
             Self::Filters(args) => args.progress(),
-        }
+            Self::Runbook(_) => return None,
+        })
     }
 }
 
@@ -207,6 +212,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), Failure> {
         GenerateArgs::Attributes(args) => columns::attributes(args),
         GenerateArgs::Interactions(args) => columns::interactions(args),
         GenerateArgs::Filters(args) => filters::filters(args),
+        GenerateArgs::Runbook(args) => runbook::run(args),
     }
 }
 

@@ -4,8 +4,8 @@
 //! |---|---|
 //! | `list` | the public sets that are known by name |
 //! | `fetch`, `download`, `checksums` | fetching one; one file over HTTP; the sums on record |
-//! | `generate`, `columns` | made-up sets; made-up attributes and interactions |
 //! | `filters/` | attributes, filters over them, and the exact answers |
+//! | `generate`, `columns`, `runbook` | made-up sets; made-up attributes and interactions; streams |
 //! | `pack` | a set as one HDF5 file |
 //! | `describe` | what a file of vectors is like |
 
@@ -18,6 +18,7 @@ mod filters;
 mod generate;
 mod list;
 mod pack;
+mod runbook;
 
 pub(crate) use checksums::write_whole;
 
@@ -58,7 +59,7 @@ impl DatasetsArgs {
         match &self.what {
             What::List(_) => None,
             What::Fetch(args) => Some(args.progress.progress),
-            What::Generate(args) => Some(args.progress()),
+            What::Generate(args) => args.progress(),
             What::Pack(args) => Some(args.progress.progress),
             What::Describe(args) => Some(args.progress.progress),
         }

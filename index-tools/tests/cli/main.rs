@@ -28,6 +28,7 @@ mod filters;
 mod help;
 mod look;
 mod measure;
+mod runbook;
 mod sidecar;
 mod stop;
 mod support;
