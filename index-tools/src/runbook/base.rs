@@ -54,6 +54,10 @@ impl Base {
     }
 
     /// Components of a vector.
+    pub(crate) fn rows(&self) -> u64 {
+        self.vectors().len() as u64
+    }
+
     pub(crate) fn dim(&self) -> usize {
         self.dim
     }

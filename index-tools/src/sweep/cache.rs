@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use vicinage_datasets::{
-    DistanceMatrix, IdMatrix, read_distances, read_ids, write_distances, write_ids,
+    DistanceMatrix, IdMatrix, Runbook, read_distances, read_ids, write_distances, write_ids,
 };
 
 use super::builds::BuildSpec;
@@ -22,8 +22,10 @@ use super::set::{Set, file_state, short};
 use crate::exit::{Exit, Failure};
 use crate::machine::COMMIT;
 use crate::progress::Reporter;
+use crate::queries::Queries;
 use crate::results::Params;
-use crate::truth::{Wanted, find};
+use crate::runbook::{Base, LiveTruth, write_truth};
+use crate::truth::{Wanted, find, thread_pool};
 
 /// The folder of one set.
 pub(crate) struct Cache {
@@ -158,6 +160,30 @@ impl Cache {
             write_ids(&path, &neighbors.ids)?;
         }
         Ok((read_ids(&path.into())?, Some(read_distances(&distances.into())?)))
+    }
+}
+
+impl Cache {
+    /// The folder of the true `k` nearest at each search step of a runbook, found once and kept.
+    pub(crate) fn runbook_truth(
+        &self,
+        path: &Path,
+        runbook: &Runbook,
+        base: &Base,
+        queries: &Queries,
+        k: usize,
+        report: &Reporter,
+    ) -> Result<PathBuf, Failure> {
+        let key = format!("{} k{k}", file_state(path)?);
+        let folder = self.folder.join(format!("runbook-{}", short(&Sha256::digest(key))));
+        if !folder.is_dir() {
+            let pool = thread_pool(0)?;
+            let mut truth = LiveTruth::new(base, queries, self.set.metric, k, &pool);
+            let partial = self.folder.join(".runbook");
+            write_truth(runbook, &mut truth, &partial, report)?;
+            fs::rename(&partial, &folder)?;
+        }
+        Ok(folder)
     }
 }
 

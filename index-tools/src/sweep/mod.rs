@@ -7,6 +7,8 @@
 //! | `cache` | indexes and true neighbors that are made once |
 //! | `points` | what is measured: judged once, then rounds in turn |
 //! | `filtered` | points of filtered workloads |
+//! | `streamed` | points of runbooks of updates |
+//! | `table` | the points of a set, as people read them |
 //! | `rounds` | the clock |
 //! | `remote` | a server as the engine |
 //! | `ann_benchmarks` | the points as that project's result files |
@@ -20,13 +22,14 @@ mod points;
 mod remote;
 mod rounds;
 mod set;
+mod streamed;
+mod table;
 mod worker;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::Value;
 use vicinage::builder::BuilderKind;
 use vicinage::index::{Index, LoadMode};
 use vicinage::types::{ElementType, Metric};
@@ -34,7 +37,7 @@ use vicinage_datasets::{IdMatrix, InputSpec};
 
 use self::builds::{BuildSpec, Config, SearchSpec, ladder};
 use self::cache::Cache;
-use self::points::{Facts, Ground, Subject, measure, median};
+use self::points::{Facts, Ground, Subject, measure};
 use self::remote::Remote;
 use self::rounds::{Pace, processors};
 use self::set::Set;
@@ -45,9 +48,8 @@ use crate::machine;
 use crate::measure::{Answers, Engine, scored_truth};
 use crate::progress::Reporter;
 use crate::queries::Queries;
-use crate::results::{Point, Results};
-use crate::text::{BOLD, DIM, Table, print, styled};
-use crate::units;
+use crate::results::Results;
+use crate::text::{DIM, print};
 use crate::workload::Workload;
 
 /// Measure recall and speed over builds and search parameters
@@ -124,6 +126,11 @@ pub(crate) struct SweepArgs {
     /// of the plain queries, by exact search among what passes
     #[arg(long, value_name = "DIR", conflicts_with_all = ["server", "ef", "exact", "ann_benchmarks_out"])]
     filters: Option<PathBuf>,
+    /// Runbook of insertions, deletions and replacements (big-ann's YAML): its searches are measured
+    /// in place of the plain queries, by exact scan over what is live
+    #[arg(long, value_name = "FILE.yaml", conflicts_with_all = ["filters", "server", "ef", "exact",
+        "ann_benchmarks_out"])]
+    runbook: Option<PathBuf>,
     /// Measure a running server, over HTTP, instead of building
     #[arg(long, value_name = "URL", requires = "index")]
     server: Option<String>,
@@ -320,22 +327,20 @@ pub(crate) fn run(args: &SweepArgs) -> Result<(), Failure> {
         let queries = Queries::read(&set.queries)?;
         for &k in &plan.k {
             let ground = Ground { plan: &plan, set, queries: &queries, k };
-            let points = match (&args.server, &args.index, &workload) {
-                (Some(url), Some(name), _) => {
-                    let subject = server(&ground, &cache, url, name, &report)?;
-                    measure(&ground, &[subject], &mut results, &report)?
-                }
-                (.., Some(workload)) => {
-                    let attributes = workload.attributes();
-                    let subjects = builds(&ground, &cache, attributes.as_deref(), &report)?;
-                    filtered::measure(&ground, workload, &subjects, &mut results, &report)?
-                }
-                _ => {
-                    let subjects = builds(&ground, &cache, None, &report)?;
-                    measure(&ground, &subjects, &mut results, &report)?
-                }
+            let points = if let (Some(url), Some(name)) = (&args.server, &args.index) {
+                let subject = server(&ground, &cache, url, name, &report)?;
+                measure(&ground, &[subject], &mut results, &report)?
+            } else if let Some(runbook) = &args.runbook {
+                streamed::measure(&ground, &cache, runbook, &mut results, &report)?
+            } else if let Some(workload) = &workload {
+                let attributes = workload.attributes();
+                let subjects = builds(&ground, &cache, attributes.as_deref(), &report)?;
+                filtered::measure(&ground, workload, &subjects, &mut results, &report)?
+            } else {
+                let subjects = builds(&ground, &cache, None, &report)?;
+                measure(&ground, &subjects, &mut results, &report)?
             };
-            print(&table(&ground, &points))?;
+            print(&table::of(&points))?;
         }
     }
     print(&format!(
@@ -406,76 +411,6 @@ fn check_rows(set: &Set, ids: &IdMatrix, queries: &Queries) -> Result<(), Failur
         format!("{} rows, one a query of {}", queries.rows(), set.queries),
         ids.rows().to_string(),
     ))
-}
-
-fn table(ground: &Ground<'_>, points: &[Point]) -> String {
-    let Some(first) = points.first() else { return String::new() };
-    let mut text = format!(
-        "{}  {} × {}, {}; {} queries, k {}\n",
-        styled(BOLD, &ground.set.name),
-        units::count(first.n),
-        first.dim,
-        first.metric,
-        units::count(first.queries),
-        first.k,
-    );
-    let varied = varied(points);
-    let filtered = points.iter().any(|point| point.filter.is_some());
-    let shape: &[&str] = if filtered { &["shape<", "pass"] } else { &[] };
-    let names = varied.iter().map(String::as_str).chain(shape.iter().copied()).chain([
-        "search",
-        "threads",
-        "recall by id",
-        "by distance",
-        "queries/s",
-        "spread",
-        "p50",
-        "p99",
-    ]);
-    let mut table = Table::new(names);
-    for point in points {
-        let mut cells: Vec<String> =
-            varied.iter().map(|name| shown(point.build.get(name))).collect();
-        let search =
-            point.search.iter().map(|(name, value)| format!("{name} {}", shown(Some(value))));
-        cells.extend([
-            search.collect::<Vec<_>>().join(" "),
-            point.threads.to_string(),
-            units::share(point.recall_id),
-            units::share(point.recall_distance),
-            units::count(point.qps_median.round() as u64),
-            spread(&point.qps_rounds),
-        ]);
-        let time =
-            |micros: Option<f64>| micros.map_or(String::new(), |us| units::seconds(us / 1e6));
-        cells.extend([time(point.p50_us), time(point.p99_us)]);
-        table.row(cells);
-    }
-    table.write(&mut text);
-    text
-}
-
-/// Parameters in which the builds differ.
-fn varied(points: &[Point]) -> Vec<String> {
-    let Some(first) = points.first() else { return Vec::new() };
-    let differs =
-        |name: &&String| points.iter().any(|p| p.build.get(*name) != first.build.get(*name));
-    first.build.keys().filter(differs).cloned().collect()
-}
-
-fn shown(value: Option<&Value>) -> String {
-    match value {
-        Some(Value::String(text)) => text.clone(),
-        Some(value) => value.to_string(),
-        None => String::new(),
-    }
-}
-
-/// How far the rounds lie apart, of their middle.
-fn spread(rounds: &[f64]) -> String {
-    let most = rounds.iter().copied().fold(0.0, f64::max);
-    let least = rounds.iter().copied().fold(f64::INFINITY, f64::min);
-    format!("±{:.1} %", 50.0 * (most - least) / median(rounds).max(1e-9))
 }
 
 #[cfg(test)]

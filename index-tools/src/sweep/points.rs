@@ -67,6 +67,24 @@ impl Facts {
         }
     }
 
+    /// A plain scan over vectors in memory.
+    pub(crate) fn of_scan(n: u64, dim: usize, metric: Metric, build: Params) -> Self {
+        Self {
+            name: "vicinage",
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: machine::COMMIT.map(str::to_owned),
+            n,
+            dim,
+            metric,
+            build,
+            build_seconds: None,
+            build_peak_mib: None,
+            bytes_per_vector: None,
+            resident_mib: None,
+            isa: kernels::active().ok().map(|isa| isa.name().to_owned()),
+        }
+    }
+
     pub(crate) fn of_server(remote: &Remote, url: &str) -> Self {
         let mut build = remote.build();
         build.insert("server".to_owned(), json!(url));
