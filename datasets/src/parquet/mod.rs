@@ -5,7 +5,7 @@
 //! | `source` | opening a file: its magic, footer and claims, held against its length |
 //! | `pages` | a look at every page before the library decodes it |
 //! | `runs` | a look at values that are packed by runs or differences |
-//! | `thrift` | a look at footer and page headers before the library decodes them |
+//! | `thrift`, `fields` | a look at footer and page headers before the library decodes them; what is in them |
 //! | `write` | the writer |
 //! | `table` | the writer of tables without vectors |
 //!
@@ -15,6 +15,7 @@
 //! reach. Memory is one batch and one page of each column; the library allocates a page by the
 //! size in the page's header, which is below 2 GiB.
 
+mod fields;
 mod pages;
 mod runs;
 mod source;

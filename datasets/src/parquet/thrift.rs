@@ -1,20 +1,16 @@
 //! A look at Thrift structures before the library decodes them. parquet 60.1 sets memory aside for
 //! as many entries as a list or a group says that it has, recurses as deep as groups are nested,
-//! and unpacks a page into as many bytes as its header says (found by fuzzing).
+//! unpacks a page into as many bytes as its header says, and reads a field of another type as if it
+//! were of its own, and so from there on other things than are there (found by fuzzing).
 //!
 //! Thrift's compact protocol: a structure is fields up to a zero byte, a field is a byte with its
 //! type and the step from the number of the field before, then the value; numbers are varints.
-//! The numbers of the fields are those of `parquet.thrift`.
+//! What the structures are is in `fields`.
+
+use crate::parquet::fields::{FILE, PAGE, Value};
 
 /// Structures in structures, and groups in groups.
 const DEEPEST: usize = 64;
-
-/// Fields of `FileMetaData` and `SchemaElement`.
-const SCHEMA: i64 = 2;
-const NUM_CHILDREN: i64 = 5;
-/// Fields of `PageHeader`.
-const UNCOMPRESSED_SIZE: i64 = 2;
-const COMPRESSED_SIZE: i64 = 3;
 
 pub(super) type Checked<T> = Result<T, &'static str>;
 
@@ -29,33 +25,12 @@ pub(super) struct PageSizes {
     pub(super) uncompressed: u64,
 }
 
-/// Checks the metadata of a file: lists that have as many entries as they say, a schema whose
-/// groups have as many members as they say.
+/// Checks the metadata of a file: fields of the types that they have to be, lists that have as many
+/// entries as they say, a schema whose groups have as many members as they say.
 pub(super) fn check_footer(bytes: &[u8]) -> Checked<()> {
-    let mut walk = Walk { bytes, at: 0 };
-    let mut children = Vec::new();
-    walk.fields(0, &mut |walk, field, kind, depth| {
-        if field != SCHEMA || kind != LIST {
-            return walk.skip(kind, depth);
-        }
-        let (count, entry) = walk.list()?;
-        for _ in 0..count {
-            if entry != STRUCT {
-                return Err("a schema of other things than columns");
-            }
-            let mut members = 0;
-            walk.fields(depth, &mut |walk, field, kind, depth| {
-                if field == NUM_CHILDREN && kind == I32 {
-                    members = walk.zigzag()?;
-                    return Ok(());
-                }
-                walk.skip(kind, depth)
-            })?;
-            children.push(members);
-        }
-        Ok(())
-    })?;
-    check_groups(&children)
+    let mut walk = Walk::new(bytes);
+    walk.structure(FILE, 0)?;
+    check_groups(&walk.members)
 }
 
 /// Checks the numbers of members, of groups and columns from the root on, each before its members.
@@ -81,21 +56,13 @@ fn check_groups(children: &[i64]) -> Checked<()> {
 
 /// Reads the sizes in the header of a page; [`CUT_OFF`] where there are not enough bytes.
 pub(super) fn page_sizes(bytes: &[u8]) -> Checked<PageSizes> {
-    let mut walk = Walk { bytes, at: 0 };
-    let (mut compressed, mut uncompressed) = (0, 0);
-    walk.fields(0, &mut |walk, field, kind, depth| {
-        match (field, kind) {
-            (COMPRESSED_SIZE, I32) => compressed = walk.zigzag()?,
-            (UNCOMPRESSED_SIZE, I32) => uncompressed = walk.zigzag()?,
-            _ => walk.skip(kind, depth)?,
-        }
-        Ok(())
-    })?;
+    let mut walk = Walk::new(bytes);
+    walk.structure(PAGE, 0)?;
     let size = |size: i64| u64::try_from(size).map_err(|_| "a page of negative size");
     Ok(PageSizes {
         header: walk.at as u64,
-        compressed: size(compressed)?,
-        uncompressed: size(uncompressed)?,
+        compressed: size(walk.compressed)?,
+        uncompressed: size(walk.uncompressed)?,
     })
 }
 
@@ -112,12 +79,20 @@ const SET: u8 = 10;
 const MAP: u8 = 11;
 const STRUCT: u8 = 12;
 
-/// Called with the number and type of a field, to read its value.
-type Field<'a> = dyn FnMut(&mut Walk<'_>, i64, u8, usize) -> Checked<()> + 'a;
-
 struct Walk<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Of each element of the schema, how many members it says that it has.
+    members: Vec<i64>,
+    /// Sizes that a page header has.
+    compressed: i64,
+    uncompressed: i64,
+}
+
+impl<'a> Walk<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0, members: Vec::new(), compressed: 0, uncompressed: 0 }
+    }
 }
 
 impl Walk<'_> {
@@ -163,20 +138,77 @@ impl Walk<'_> {
         Ok((count, head & 15))
     }
 
+    /// Reads a structure of these fields that lies in `depth` others. Fields of other numbers are
+    /// passed over, as the library does.
+    fn structure(&mut self, fields: &[(i16, Value)], depth: usize) -> Checked<()> {
+        self.fields(depth, |walk, number, kind, depth| {
+            match fields.iter().find(|(known, _)| *known == number) {
+                Some((_, value)) => walk.value(value, kind, depth),
+                None => walk.skip(kind, depth),
+            }
+        })
+    }
+
+    /// Reads a value, which has to be of its type.
+    fn value(&mut self, value: &Value, kind: u8, depth: usize) -> Checked<()> {
+        let fits = match value {
+            Value::Bool => matches!(kind, TRUE | FALSE),
+            Value::I8 => kind == I8,
+            Value::I16 => kind == I16,
+            Value::I32 | Value::Members | Value::Compressed | Value::Uncompressed => kind == I32,
+            Value::I64 => kind == I64,
+            Value::Double => kind == DOUBLE,
+            Value::Binary => kind == BINARY,
+            Value::List(_) => kind == LIST,
+            Value::Column(_) | Value::Struct(_) => kind == STRUCT,
+        };
+        if !fits {
+            return Err("a field of another type than it has to be");
+        }
+        match value {
+            Value::Members => {
+                let members = self.zigzag()?;
+                self.members.last_mut().map(|last| *last = members);
+                Ok(())
+            }
+            Value::Compressed => self.zigzag().map(|size| self.compressed = size),
+            Value::Uncompressed => self.zigzag().map(|size| self.uncompressed = size),
+            Value::Column(fields) => {
+                self.members.push(0);
+                self.structure(fields, depth)
+            }
+            Value::Struct([]) => match self.byte()? {
+                0 => Ok(()),
+                _ => Err("something in a structure of nothing"),
+            },
+            Value::Struct(fields) => self.structure(fields, depth),
+            Value::List(entry) => {
+                let (count, kind) = self.list()?;
+                (0..count).try_for_each(|_| self.value(entry, kind, depth + 1))
+            }
+            _ => self.skip(kind, depth),
+        }
+    }
+
     /// Reads the fields of a structure that lies in `depth` others.
-    fn fields(&mut self, depth: usize, read: &mut Field<'_>) -> Checked<()> {
+    fn fields(
+        &mut self,
+        depth: usize,
+        mut read: impl FnMut(&mut Self, i16, u8, usize) -> Checked<()>,
+    ) -> Checked<()> {
         if depth > DEEPEST {
             return Err("structures within structures without end");
         }
-        let mut number = 0_i64;
+        const NUMBER: &str = "a field whose number is beyond 16 bits";
+        let mut number = 0_i16;
         loop {
             let head = self.byte()?;
             if head == 0 {
                 return Ok(());
             }
             number = match head >> 4 {
-                0 => self.zigzag()?,
-                step => number.wrapping_add(step.into()),
+                0 => i16::try_from(self.zigzag()?).map_err(|_| NUMBER)?,
+                step => number.checked_add(step.into()).ok_or(NUMBER)?,
             };
             read(self, number, head & 15, depth + 1)?;
         }
@@ -212,7 +244,7 @@ impl Walk<'_> {
                 let kinds = self.byte()?;
                 self.entries(count, &[kinds >> 4, kinds & 15], depth)
             }
-            STRUCT => self.fields(depth, &mut |walk, _, kind, depth| walk.skip(kind, depth)),
+            STRUCT => self.structure(&[], depth),
             _ => Err("a value of no type"),
         }
     }
