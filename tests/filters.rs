@@ -287,8 +287,10 @@ fn nothing() -> Items {
 
 /// The error of a filter, read and bound to items without rows.
 fn refused(text: &str) -> (String, FilterProblem) {
-    let bound = Expression::from_json(text).and_then(|filter| filter.bind(&nothing()).map(|_| ()));
-    let error = bound.expect_err(text);
+    let error = match Expression::from_json(text) {
+        Ok(filter) => filter.bind(&nothing()).map(|_| text).unwrap_err(),
+        Err(error) => error,
+    };
     assert!(error.to_string().starts_with("filter"), "{error}");
     (error.pointer, *error.problem)
 }

@@ -32,7 +32,7 @@ pub enum FilterProblem {
         /// The name that was probably meant.
         nearest: Option<String>,
         /// Those that can stand there.
-        expected: String,
+        expected: &'static str,
     },
     /// An attribute that the items do not have.
     #[error("unknown attribute \"{found}\"{}", Nearest(nearest))]
@@ -76,7 +76,7 @@ pub enum FilterProblem {
     },
     /// The attribute's bytes are damaged.
     #[error(transparent)]
-    Corrupt(Corruption),
+    Corrupt(Box<Corruption>),
 }
 
 /// One step of the way to a place in a filter.

@@ -215,7 +215,8 @@ impl<'a> Binder<'a> {
             let found = field.chars().take(100).collect();
             return Err(FilterProblem::UnknownField { found, nearest });
         };
-        let column = self.table.column(at).map_err(FilterProblem::Corrupt)?;
+        let column =
+            self.table.column(at).map_err(|damage| FilterProblem::Corrupt(Box::new(damage)))?;
         let mut leaf = Leaf { field, column, budget: &mut self.budget, path: &mut self.path };
         let asked = leaf.asked(asked)?;
         Ok(Part::Attribute(leaf.column, asked))

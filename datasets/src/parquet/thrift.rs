@@ -168,7 +168,9 @@ impl Walk<'_> {
         match value {
             Value::Members => {
                 let members = self.zigzag()?;
-                self.members.last_mut().map(|last| *last = members);
+                if let Some(last) = self.members.last_mut() {
+                    *last = members;
+                }
                 Ok(())
             }
             Value::Compressed => self.zigzag().map(|size| self.compressed = size),

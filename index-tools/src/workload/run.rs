@@ -81,9 +81,8 @@ impl Workload {
 }
 
 impl<'a> Group<'a> {
-    /// Evaluates the filters on `index`, which [`Workload::check_fits`], and scores the true
-    /// neighbors. Cost: a look at every item for each filter; nothing of it is part of any time that
-    /// is taken.
+    /// Evaluates the filters on an index that the workload fits, and scores the true neighbors.
+    /// Cost: a look at every item for each filter; nothing of it is part of any time that is taken.
     pub(crate) fn prepare(
         &'a self,
         index: &'a Index,

@@ -13,11 +13,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::super::error::{FilterError, FilterProblem, Step, nearest, pointer};
 use super::{Budget, Expression, Literal, Predicate};
 
-const OPERATORS: [&str; 13] = [
-    "and", "or", "not", "eq", "ne", "in", "range", "has", "has_any", "has_all", "is_null", "ids",
-    "exclude",
-];
-const BOUNDS: [&str; 4] = ["gt", "gte", "lt", "lte"];
+const OPERATORS: &str =
+    "and, or, not, eq, ne, in, range, has, has_any, has_all, is_null, ids, exclude";
+const BOUNDS: &str = "gt, gte, lt, lte";
 
 impl Expression {
     /// Reads the JSON notation. Memory is bounded by the text and [`super::MAX_VALUES`].
@@ -94,12 +92,18 @@ impl Reader {
         taken.map_err(|problem| self.fail(problem))
     }
 
-    fn unknown<E: serde::de::Error>(&self, what: &'static str, found: &str, names: &[&str]) -> E {
+    /// `names` are those that can stand there.
+    fn unknown<E: serde::de::Error>(
+        &self,
+        what: &'static str,
+        found: &str,
+        names: &'static str,
+    ) -> E {
         self.fail(FilterProblem::UnknownName {
             what,
             found: found.chars().take(100).collect(),
-            nearest: nearest(found, names.iter().copied()),
-            expected: names.join(", "),
+            nearest: nearest(found, names.split(", ")),
+            expected: names,
         })
     }
 
@@ -182,11 +186,11 @@ fn read_operator<'de, A: MapAccess<'de>>(
             let ids = List { reader, of: PhantomData };
             let (what, ids) = map.next_value_seed(Fielded(reader, ids, |ids| ids))?;
             if what != "ids" {
-                return Err(reader.unknown("list", &what, &["ids"]));
+                return Err(reader.unknown("list", &what, "ids"));
             }
             Expression::Exclude(ids)
         }
-        other => return Err(reader.unknown("operator", other, &OPERATORS)),
+        other => return Err(reader.unknown("operator", other, OPERATORS)),
     })
 }
 
@@ -335,7 +339,7 @@ impl<'de> Visitor<'de> for Range<'_> {
                 "gte" => (&mut low, Bound::Included),
                 "lt" => (&mut high, Bound::Excluded),
                 "lte" => (&mut high, Bound::Included),
-                other => return Err(reader.unknown("bound", other, &BOUNDS)),
+                other => return Err(reader.unknown("bound", other, BOUNDS)),
             };
             if *side != Bound::Unbounded {
                 return Err(reader.fail(FilterProblem::Bounds));

@@ -12,7 +12,7 @@ use vicinage_datasets::{Batch, ReadOptions, open};
 
 use super::items::Items;
 use super::shapes::{Made, Shape};
-use super::{MOST_EXCLUDED, Work};
+use super::{MOST_EXCLUDED, NEAREST, Work};
 use crate::batch::block;
 use crate::exit::Failure;
 
@@ -66,6 +66,7 @@ pub(super) fn solve(
     while !left.is_empty() {
         let mut jobs = Vec::new();
         let mut bytes = 0;
+        work.report.start_step("filters", left.len() as u64, "filters");
         while bytes < PASS_BYTES && !left.is_empty() {
             let (some, rest) = left.split_at(TOGETHER.min(left.len()));
             left = rest;
@@ -76,8 +77,10 @@ pub(super) fn solve(
             for job in new? {
                 bytes += job.bytes(work.args.k as usize);
                 jobs.push(job);
+                work.report.advance(1);
             }
         }
+        work.report.finish();
         pass(work, &mut jobs)?;
         for job in jobs {
             job.finish(items, near, &mut solved);
@@ -172,21 +175,22 @@ pub(super) fn excluded(
     let count = (MOST_EXCLUDED / size as usize).clamp(1, work.queries.rows());
     let ranked = work.nearest(count, size.saturating_add(work.args.k))?;
     let (ids, distances) = (ranked.ids.chunks_exact(ranked.k), &ranked.distances);
-    let size = size as usize;
+    let nearest = u64::from(NEAREST).min(work.n) as f64;
+    let selectivity = 1.0 - f64::from(size) / work.n as f64;
     let mut solved = Solved {
         neighbors: Vec::new(),
-        matches: vec![work.n - size as u64; count],
-        correlation: 0.0,
+        matches: vec![work.n - u64::from(size); count],
+        correlation: (1.0 - f64::from(size) / nearest).max(0.0) / selectivity,
         excluded: Vec::new(),
     };
     for (rows, distances) in ids.zip(distances.chunks_exact(ranked.k)) {
+        let size = size as usize;
         let mut ids: Vec<u64> = rows.iter().map(|&row| items.ids[row as usize]).collect();
         solved.neighbors.push((ids.split_off(size), distances[size..].to_vec()));
         ids.sort_unstable();
         solved.excluded.push(ids);
     }
     let all = Expression::And(Vec::new());
-    let selectivity = 1.0 - size as f64 / work.n as f64;
     let queries = (0..count as u32).collect();
     Ok((Made { shape: Shape::Exclude, selectivity, filters: vec![(all, queries)] }, solved))
 }
