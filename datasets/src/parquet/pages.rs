@@ -19,7 +19,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::schema::types::ColumnDescPtr;
 
-use crate::parquet::runs::{check_keys, check_runs, take_deltas};
+use crate::parquet::runs::{check_key_runs, check_keys, check_runs, take_deltas};
 use crate::parquet::thrift::{CUT_OFF, Checked, page_sizes};
 
 /// How much larger than the file a page may become.
@@ -195,19 +195,19 @@ impl CheckedPages {
         for (levels, max) in page.levels.into_iter().flatten() {
             check_runs(levels, level_bits(max), page.level_count, true)?;
         }
+        // Levels decide how many values are read, not what a page says of its nulls.
         match page.encoding {
             Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY => {
                 let size =
                     self.dictionary.ok_or("a page of dictionary keys before a dictionary")?;
+                check_key_runs(page.values, page.level_count)?;
                 if self.column.physical_type() == Type::FIXED_LEN_BYTE_ARRAY {
-                    check_keys(page.values, page.value_count, size)?;
-                } else if let [width, runs @ ..] = page.values {
-                    check_runs(runs, usize::from(*width), page.value_count, false)?;
+                    check_keys(page.values, page.level_count, size)?;
                 }
             }
             Encoding::RLE => {
                 let runs = page.values.get(4..).unwrap_or_default();
-                check_runs(runs, 1, page.value_count, false)?;
+                check_runs(runs, 1, page.level_count, false)?;
             }
             Encoding::DELTA_BINARY_PACKED | Encoding::DELTA_LENGTH_BYTE_ARRAY => {
                 take_deltas(&mut { page.values })?;

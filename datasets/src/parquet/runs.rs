@@ -30,13 +30,17 @@ enum Run<'a> {
     Packed(&'a [u8], usize),
 }
 
-/// Takes the next run off the front; `None` at the end.
+/// Takes the next run off the front; `None` at the end, or where only the padding is left that
+/// some writers put there.
 fn take_run<'a>(rest: &mut &'a [u8], width: usize) -> Checked<Option<Run<'a>>> {
     const SHORT: &str = "a run of values that is cut off";
     if rest.is_empty() {
         return Ok(None);
     }
     let header = take_number(rest)?.ok_or(SHORT)?;
+    if header == 0 {
+        return Ok(None);
+    }
     if header > u64::from(u32::MAX) {
         return Err("a run of values beyond 2^32");
     }
@@ -105,6 +109,16 @@ pub(super) fn take_deltas(rest: &mut &[u8]) -> Checked<()> {
         }
     }
     Ok(())
+}
+
+/// Looks at the runs of dictionary keys, as far as the library may read for `count` of them.
+pub(super) fn check_key_runs(values: &[u8], count: usize) -> Checked<()> {
+    /// It takes so many at a time, be they needed or not.
+    const AT_A_TIME: usize = 1024;
+    match values {
+        [width, runs @ ..] => check_runs(runs, usize::from(*width), count + AT_A_TIME, false),
+        [] => Ok(()),
+    }
 }
 
 /// Checks that the first `count` keys are within a dictionary of `size` values.

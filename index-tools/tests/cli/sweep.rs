@@ -186,6 +186,60 @@ fn refuses_what_cannot_be_swept() {
     sweep(&format!("{set} --out other.jsonl")).fails(65, &["other.jsonl", "line 1", "2"]);
 }
 
+#[test]
+fn filtered_workloads_are_measured_by_shape() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = |words: &str| run(dir.path(), &format!("datasets generate {words}")).ok();
+    made("two-tower --n 2000 --dim 8 --test 30 --learn 0 --k 0 --out tt");
+    made(
+        "filters --input tt/base.npy --queries tt/test.npy --metric ip --k 12 \
+         --selectivity 0.1,0.01 --exclude 20 --out w",
+    );
+    let words = "sweep --dataset tt --alpha 1.1 --max-degree 8,16 --filters w --rounds 2 \
+        --min-seconds 0.001 --progress none";
+    run(dir.path(), words).ok().says(&["anti-correlated", "exclude", "max_degree", "pass"]);
+    let first = lines(&dir.path().join("sweep.jsonl"));
+    let keys: HashSet<String> = first.iter().map(lasting).collect();
+    assert_eq!(keys.len(), first.len());
+    for line in &first {
+        let filter = &line["filter"];
+        assert_eq!((&line["search"], &filter["workload"]), (&json!({"exact": true}), &json!("w")));
+        assert_eq!((&line["recall_id"], &filter["recall_min"]), (&json!(1.0), &json!(1.0)));
+        assert_eq!(filter["shortfall"], 0.0);
+        let passing = number(filter, "selectivity") * 2000.0;
+        assert!(number(line, "distances_per_query") <= passing + 1e-6, "{line}");
+    }
+    let shapes: HashSet<&str> =
+        first.iter().map(|line| line["filter"]["shape"].as_str().unwrap()).collect();
+    assert!(shapes.contains("range") && shapes.contains("not") && shapes.len() >= 8, "{shapes:?}");
+    let before = fs::read(dir.path().join("sweep.jsonl")).unwrap();
+    run(dir.path(), words).ok();
+    assert_eq!(fs::read(dir.path().join("sweep.jsonl")).unwrap(), before, "nothing left to do");
+    run(dir.path(), &format!("{words} --k 13")).fails(2, &["--k up to 12"]);
+    made("two-tower --n 2000 --dim 8 --test 31 --learn 0 --k 0 --out more");
+    run(dir.path(), &words.replace("--dataset tt", "--dataset more"))
+        .fails(65, &["of other queries", "30 queries", "31"]);
+}
+
+#[test]
+fn a_runbook_is_replayed_step_by_step() {
+    let dir = inputs();
+    run(dir.path(), "datasets generate runbook --n 1500 --rounds 4 --clusters 4 --out book.yaml")
+        .ok()
+        .says(&["searches"]);
+    let words = format!("{SWEEP} --runbook book.yaml --k 5").replace("--alpha 1.1 ", "");
+    run(dir.path(), &words).ok().says(&["step", "live"]);
+    let lines = lines(&dir.path().join("sweep.jsonl"));
+    assert!(lines.len() >= 4);
+    let steps: Vec<f64> = lines.iter().map(|line| number(&line["stream"], "step")).collect();
+    assert!(steps.is_sorted());
+    for line in &lines {
+        assert_eq!(line["recall_id"], 1.0);
+        assert_eq!(line["distances_per_query"].as_f64(), line["stream"]["live"].as_f64());
+        assert!(number(&line["stream"], "updates_per_second") > 0.0);
+    }
+}
+
 /// Writes a line to the worker and reads its answer.
 struct Worker {
     child: std::process::Child,
