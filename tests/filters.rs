@@ -292,7 +292,7 @@ fn refused(text: &str) -> (String, FilterProblem) {
         Err(error) => error,
     };
     assert!(error.to_string().starts_with("filter"), "{error}");
-    (error.pointer, *error.problem)
+    (error.pointer, error.problem)
 }
 
 #[test]
@@ -343,7 +343,7 @@ fn what_is_wrong_is_told_with_its_place() {
     }];
     for predicate in nan {
         let error = Expression::attribute("price", predicate).bind(&nothing()).unwrap_err();
-        assert_eq!(*error.problem, FilterProblem::NotANumber);
+        assert_eq!(error.problem, FilterProblem::NotANumber);
     }
     let infinite = Expression::attribute("price", Predicate::Eq(Literal::F64(f64::INFINITY)));
     assert!(infinite.bind(&nothing()).is_ok() && infinite.to_json().is_err());

@@ -166,7 +166,7 @@ fn known(error: &(dyn Error + 'static)) -> Option<Failure> {
         return Some(corruption(error));
     }
     if let Some(error) = error.downcast_ref::<FilterError>() {
-        return Some(match &*error.problem {
+        return Some(match &error.problem {
             FilterProblem::Corrupt(damage) => corruption(damage),
             _ => Failure::data(error.to_string()),
         });

@@ -12,7 +12,7 @@ pub struct FilterError {
     /// Where: a JSON pointer (RFC 6901) into the filter's JSON notation; empty for all of it.
     pub pointer: String,
     /// What is wrong there.
-    pub problem: Box<FilterProblem>,
+    pub problem: FilterProblem,
 }
 
 /// What can be wrong with a filter.

@@ -70,9 +70,7 @@ impl Expression {
         let mut binder = Binder { table, path: Vec::new(), budget: Budget::default() };
         match binder.part(self, 0) {
             Ok(root) => Ok(Bound { root, items: table.item_ids() }),
-            Err(problem) => {
-                Err(FilterError { pointer: pointer(&binder.path), problem: Box::new(problem) })
-            }
+            Err(problem) => Err(FilterError { pointer: pointer(&binder.path), problem }),
         }
     }
 }

@@ -73,7 +73,7 @@ impl Reader {
     fn error(&self, error: &dyn fmt::Display) -> FilterError {
         let problem = self.problem.take();
         let problem = problem.unwrap_or_else(|| FilterProblem::Malformed(error.to_string()));
-        FilterError { pointer: pointer(&self.path.borrow()), problem: Box::new(problem) }
+        FilterError { pointer: pointer(&self.path.borrow()), problem }
     }
 
     /// Runs `read` one step further down. After an error the path stays where that was.
