@@ -176,7 +176,7 @@ fn truth(
         return Err(Failure::usage(format!("{spec} has too few neighbors for --k {most}"))
             .expected(format!("--k up to {}", ids.k()), most.to_string()));
     }
-    scored_truth(&ids, spec, index, queries)
+    scored_truth(&ids, most, spec, index, queries)
 }
 
 fn table(args: &EvalArgs, index: &Index, queries: &Queries, lines: &[Line]) -> String {

@@ -335,17 +335,19 @@ fn answer_part<E: Engine>(
     Ok((answers, work))
 }
 
-/// Scores true neighbors on the vectors of the index: what counts as close enough for recall by
+/// Scores the first `k` true neighbors on the vectors of the index: what counts as close enough for recall by
 /// distance is then in the index's own metric and precision, whatever made the file `spec`.
 pub(crate) fn scored_truth(
     ids: &IdMatrix,
+    k: usize,
     spec: &InputSpec,
     index: &Index,
     queries: &Queries,
 ) -> Result<Answers, Failure> {
     let mut answers = Answers::default();
     for row in 0..queries.rows() {
-        answers.push_true_ids(index, queries.row(row), ids.row(row), (spec, row))?;
+        let first = &ids.row(row)[..k.min(ids.row(row).len())];
+        answers.push_true_ids(index, queries.row(row), first, (spec, row))?;
     }
     Ok(answers)
 }

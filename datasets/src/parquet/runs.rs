@@ -30,8 +30,8 @@ enum Run<'a> {
     Packed(&'a [u8], usize),
 }
 
-/// Takes the next run off the front; `None` at the end, or where only the padding is left that
-/// some writers put there.
+/// Takes the next run off the front; `None` at the end. A zero, with which some writers pad, is an
+/// empty run without a value.
 fn take_run<'a>(rest: &mut &'a [u8], width: usize) -> Checked<Option<Run<'a>>> {
     const SHORT: &str = "a run of values that is cut off";
     if rest.is_empty() {
@@ -39,7 +39,7 @@ fn take_run<'a>(rest: &mut &'a [u8], width: usize) -> Checked<Option<Run<'a>>> {
     }
     let header = take_number(rest)?.ok_or(SHORT)?;
     if header == 0 {
-        return Ok(None);
+        return Ok(Some(Run::Repeated(0, 0)));
     }
     if header > u64::from(u32::MAX) {
         return Err("a run of values beyond 2^32");
@@ -66,10 +66,12 @@ pub(super) fn check_runs(mut runs: &[u8], width: usize, count: usize, whole: boo
             None => return Ok(()),
             Some(Run::Repeated(_, count)) => left = left.saturating_sub(count),
             Some(Run::Packed(packed, count)) => {
-                if whole && width > 0 && packed.len() * 8 / width < count.min(left) {
+                // Of no bits the library reads no values, and goes on to the next run.
+                let there = (packed.len() * 8).checked_div(width).unwrap_or(0);
+                if whole && width > 0 && there < count.min(left) {
                     return Err("packed values that are cut off");
                 }
-                left = left.saturating_sub(count);
+                left = left.saturating_sub(count.min(there));
             }
         }
     }

@@ -130,10 +130,12 @@ impl Cache {
     }
 
     /// The ids of the true `k` nearest, with their distances where they were found here: those of
-    /// the set where it has as many and `own` does not ask for ours, else found once and kept.
+    /// the set where it has as many and `own` does not ask for ours, else `most` are found, once for
+    /// all smaller `k`, and kept.
     pub(crate) fn truth(
         &self,
         k: usize,
+        most: usize,
         own: bool,
         report: &Reporter,
     ) -> Result<(IdMatrix, Option<DistanceMatrix>), Failure> {
@@ -143,10 +145,10 @@ impl Cache {
                 return Ok((ids, None));
             }
         }
-        let path = self.folder.join(format!("truth-k{k}.npy"));
-        let distances = self.folder.join(format!("truth-k{k}-distances.npy"));
+        let path = self.folder.join(format!("truth-k{most}.npy"));
+        let distances = self.folder.join(format!("truth-k{most}-distances.npy"));
         if !path.is_file() {
-            let k = u32::try_from(k).map_err(|_| Failure::usage("--k is too large"))?;
+            let k = u32::try_from(most).map_err(|_| Failure::usage("--k is too large"))?;
             let wanted = Wanted {
                 input: &self.set.base,
                 queries: &self.set.queries,

@@ -283,6 +283,11 @@ impl Plan {
         Ok(())
     }
 
+    /// The most that is asked for.
+    fn most(&self) -> usize {
+        self.k.iter().copied().max().unwrap_or(1)
+    }
+
     /// The searches at `k`, from fast to good.
     fn searches(&self, k: usize) -> Vec<SearchSpec> {
         let mut ef = if self.ef.is_empty() { ladder(k) } else { self.ef.clone() };
@@ -338,6 +343,7 @@ pub(crate) fn run(args: &SweepArgs) -> Result<(), Failure> {
                 filtered::measure(&ground, workload, &subjects, &mut results, &report)?
             } else {
                 let subjects = builds(&ground, &cache, None, &report)?;
+                let subjects = with_truth(&ground, &cache, subjects, &report)?;
                 measure(&ground, &subjects, &mut results, &report)?
             };
             print(&table::of(&points))?;
@@ -357,24 +363,38 @@ fn builds(
     attributes: Option<&Path>,
     report: &Reporter,
 ) -> Result<Vec<Subject<Index>>, Failure> {
-    let Ground { plan, set, queries, k } = *ground;
+    let Ground { plan, set, queries, .. } = *ground;
     let build = |spec| cache.index(spec, attributes, report);
     let built: Vec<_> = plan.builds.iter().map(build).collect::<Result<_, _>>()?;
-    // The ids are scored on each index, whose type may round: distances of the file are not used.
-    let (ids, _) = cache.truth(k, false, report)?;
-    check_rows(set, &ids, queries)?;
     let mut subjects = Vec::new();
     for built in built {
         let before = machine::resident_mib();
         let index = Index::open(&built.index, LoadMode::Populate)?;
         let opened = machine::resident_mib().zip(before).map(|(now, before)| now - before);
         queries.check_dim(&set.queries, index.info().dim, &set.base.to_string())?;
-        let from = set.truth.as_ref().unwrap_or(&set.base);
-        let truth = scored_truth(&ids, from, &index, queries)?;
         let facts = Facts::of_build(&index, &built, opened);
-        subjects.push(Subject { engine: index, facts, truth });
+        subjects.push(Subject { engine: index, facts });
     }
     Ok(subjects)
+}
+
+/// The true neighbors in the distances of each index, whose type may round; those of a file are not
+/// used.
+fn with_truth(
+    ground: &Ground<'_>,
+    cache: &Cache,
+    subjects: Vec<Subject<Index>>,
+    report: &Reporter,
+) -> Result<Vec<(Subject<Index>, Answers)>, Failure> {
+    let Ground { plan, set, queries, k } = *ground;
+    let (ids, _) = cache.truth(k, plan.most(), false, report)?;
+    check_rows(set, &ids, queries)?;
+    let from = set.truth.as_ref().unwrap_or(&set.base);
+    let with = |subject: Subject<Index>| {
+        let truth = scored_truth(&ids, k, from, &subject.engine, queries)?;
+        Ok((subject, truth))
+    };
+    subjects.into_iter().map(with).collect()
 }
 
 /// A running server. It has no vectors to score true ids on, so they are found with distances.
@@ -384,22 +404,24 @@ fn server(
     url: &str,
     name: &str,
     report: &Reporter,
-) -> Result<Subject<Remote>, Failure> {
-    let Ground { set, queries, k, .. } = *ground;
+) -> Result<(Subject<Remote>, Answers), Failure> {
+    let Ground { plan, set, queries, k } = *ground;
     let remote = Remote::open(url, name)?;
     queries.check_dim(&set.queries, remote.detail.dim, url)?;
     if remote.metric() != set.metric {
         return Err(Failure::data(format!("{name} of {url} is not of this set"))
             .expected(set.metric.name(), remote.metric().name()));
     }
-    let (ids, distances) = cache.truth(k, true, report)?;
+    let (ids, distances) = cache.truth(k, plan.most(), true, report)?;
     check_rows(set, &ids, queries)?;
     let mut truth = Answers::default();
     for (ids, distances) in ids.iter().zip(distances.iter().flat_map(|d| d.iter())) {
+        let k = k.min(ids.len());
+        let (ids, distances) = (&ids[..k], &distances[..k]);
         let scores: Vec<f32> = distances.iter().map(|&d| set.metric.score(d)).collect();
         truth.push_truth(set.metric, ids, &scores);
     }
-    Ok(Subject { facts: Facts::of_server(&remote, url), engine: remote, truth })
+    Ok((Subject { facts: Facts::of_server(&remote, url), engine: remote }, truth))
 }
 
 fn check_rows(set: &Set, ids: &IdMatrix, queries: &Queries) -> Result<(), Failure> {

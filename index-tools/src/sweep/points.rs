@@ -41,11 +41,10 @@ pub(crate) struct Facts {
     isa: Option<String>,
 }
 
-/// An engine, and the true neighbors in its own distances.
+/// An engine with an index in it.
 pub(crate) struct Subject<E> {
     pub(crate) engine: E,
     pub(crate) facts: Facts,
-    pub(crate) truth: Answers,
 }
 
 impl Facts {
@@ -167,6 +166,7 @@ impl<'a, Q: Questions> Open<'a, Q> {
 fn judge<E: Engine>(
     ground: &Ground<'_>,
     subject: &Subject<E>,
+    truth: &Answers,
     search: SearchSpec,
     report: &Reporter,
 ) -> Result<Judged, Failure> {
@@ -177,7 +177,7 @@ fn judge<E: Engine>(
     report.finish();
     let each = |sum: u64| Some(sum as f64 / queries.rows() as f64);
     Ok(Judged {
-        recall: recall(subject.engine.metric(), &found, &subject.truth, k),
+        recall: recall(subject.engine.metric(), &found, truth, k),
         distances: each(work.distances),
         visited: each(work.visited),
         filter: None,
@@ -247,7 +247,7 @@ impl Ground<'_> {
     /// The points of a subject that are not in `results`, judged; those that are go to `done`.
     fn open<'a, E: Engine>(
         &'a self,
-        subject: &'a Subject<E>,
+        (subject, truth): &'a (Subject<E>, Answers),
         results: &Results,
         done: &mut Vec<Point>,
         report: &Reporter,
@@ -268,7 +268,7 @@ impl Ground<'_> {
                 }
                 let judged = match &judged {
                     Some(judged) => judged.clone(),
-                    None => judged.insert(judge(self, subject, search, report)?).clone(),
+                    None => judged.insert(judge(self, subject, truth, search, report)?).clone(),
                 };
                 let plain = Plain { engine: &subject.engine, queries: self.queries };
                 opened.push(Open::new(&subject.facts, plain, way, judged));
@@ -357,9 +357,10 @@ impl Ground<'_> {
 }
 
 /// Measures what is not in `results` yet, in turn, and adds it there. All points are given back.
+/// Beside each engine are the true neighbors in its own distances.
 pub(crate) fn measure<E: Engine>(
     ground: &Ground<'_>,
-    subjects: &[Subject<E>],
+    subjects: &[(Subject<E>, Answers)],
     results: &mut Results,
     report: &Reporter,
 ) -> Result<Vec<Point>, Failure> {
