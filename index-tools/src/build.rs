@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use rustix::process::{Signal, set_parent_process_death_signal};
 use serde_json::json;
 use vicinage::builder::{BuildError, BuildReport, build};
 use vicinage::segments::meta::SelfCheck;
 
 use crate::args::{BuildArgs, FormatArgs, InputArgs, ProgressArgs};
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::input::Items;
 use crate::interrupt::Interrupt;
 use crate::machine::peak_resident_mib;
@@ -37,6 +38,9 @@ pub(crate) struct BuildCommand {
     out: PathBuf,
     #[command(flatten)]
     build: BuildArgs,
+    /// End when the process ends that started this one
+    #[arg(long, hide = true)]
+    with_parent: bool,
     #[command(flatten)]
     pub(crate) progress: ProgressArgs,
     #[command(flatten)]
@@ -45,6 +49,11 @@ pub(crate) struct BuildCommand {
 
 pub(crate) fn run(args: &BuildCommand) -> Result<(), Failure> {
     let report = Reporter::new(args.progress.progress, Interrupt::install()?);
+    if args.with_parent {
+        // A sweep that is killed shall not leave a build that slows the next one down.
+        set_parent_process_death_signal(Some(Signal::KILL))
+            .map_err(|e| Failure::new(Exit::Internal, format!("cannot follow the parent: {e}")))?;
+    }
     let mut items = Items::open(&args.input)?;
     let skipped = items.skipped();
     let built = build(&args.out, &mut items, &args.build.params(), &report)

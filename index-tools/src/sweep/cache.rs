@@ -27,6 +27,13 @@ use crate::results::Params;
 use crate::runbook::{Base, LiveTruth, write_truth};
 use crate::truth::{Wanted, find, thread_pool};
 
+/// Names in the folder of a build.
+const INDEX: &str = "index";
+const RECORD: &str = "built.json";
+
+/// What the folder of a build is called until it is complete, before the number of its process.
+const BUILDING: &str = ".building-";
+
 /// The folder of one set.
 pub(crate) struct Cache {
     folder: PathBuf,
@@ -78,8 +85,7 @@ impl Cache {
         let key = serde_json::to_string(&(spec, state, env!("CARGO_PKG_VERSION"), COMMIT))
             .map_err(|e| Failure::new(Exit::Internal, e.to_string()))?;
         let folder = self.folder.join(short(&Sha256::digest(key)));
-        let record = folder.join("built.json");
-        let index = folder.join("index");
+        let (record, index) = (folder.join(RECORD), folder.join(INDEX));
         if let Ok(text) = fs::read(&record) {
             let built: Built = serde_json::from_slice(&text).map_err(|e| {
                 Failure::data(format!("{} cannot be read: {e}", record.display()))
@@ -87,17 +93,33 @@ impl Cache {
             })?;
             return Ok(Built { index, ..built });
         }
+        self.remove_left_over()?;
         report.start("build", None, "");
-        let told = self.build(spec, attributes, &index)?;
+        // Beside its place, which it takes when it is complete: nothing that a kill leaves is in
+        // the way of the next build.
+        let building = self.folder.join(format!("{BUILDING}{}", std::process::id()));
+        fs::create_dir(&building)?;
+        let told = self.build(spec, attributes, &building.join(INDEX))?;
         report.finish();
-        let built = Built { index, ..read_report(spec, &told)? };
+        let built = read_report(spec, &told)?;
         let text = serde_json::to_vec_pretty(&built)
             .map_err(|e| Failure::new(Exit::Internal, e.to_string()))?;
-        // Last, and whole or not at all: where it is, the index is complete.
-        let temporary = folder.join(".built.json");
-        fs::write(&temporary, text)?;
-        fs::rename(&temporary, &record)?;
-        Ok(built)
+        fs::write(building.join(RECORD), text)?;
+        fs::rename(&building, &folder)?;
+        Ok(Built { index, ..built })
+    }
+
+    /// Removes what builds left whose process is no more.
+    fn remove_left_over(&self) -> Result<(), Failure> {
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let process = name.to_str().and_then(|name| name.strip_prefix(BUILDING));
+            if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+                fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     fn build(
@@ -108,7 +130,7 @@ impl Cache {
     ) -> Result<Value, Failure> {
         let program = std::env::current_exe()?;
         let mut command = Command::new(program);
-        command.args(["build", "--format", "json", "--progress", "none"]);
+        command.args(["build", "--format", "json", "--progress", "none", "--with-parent"]);
         match attributes {
             Some(file) => command.arg("--attributes-from").arg(file),
             None => command.arg("--no-attributes"),

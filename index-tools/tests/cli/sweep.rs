@@ -134,6 +134,11 @@ fn a_killed_sweep_goes_on_where_it_was() {
         run(dir.path(), &again).ok();
         let resumed: Vec<String> = lines(&path).iter().map(lasting).collect();
         assert_eq!(resumed, whole, "killed at {out}");
+        let sets = fs::read_dir(dir.path().join(&out)).unwrap().map(|entry| entry.unwrap().path());
+        let builds = sets.flat_map(|set| fs::read_dir(set).unwrap());
+        let names: Vec<String> =
+            builds.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        assert!(!names.iter().any(|name| name.starts_with('.')), "left over: {names:?}");
     }
     let before = fs::read(dir.path().join("whole.jsonl")).unwrap();
     run(dir.path(), &format!("{SWEEP} {words} --out whole.jsonl --cache whole")).ok();
