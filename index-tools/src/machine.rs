@@ -1,6 +1,7 @@
 //! What the machine tells about itself and this process, for results that others can place.
 
 use std::fs;
+use std::sync::LazyLock;
 
 use jiff::Timestamp;
 
@@ -8,10 +9,13 @@ use jiff::Timestamp;
 pub(crate) const COMMIT: Option<&str> = option_env!("VICINAGE_COMMIT");
 
 /// Model of the processor.
-pub(crate) fn cpu() -> String {
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    line.map_or("unknown", |(_, name)| name.trim()).to_owned()
+pub(crate) fn cpu() -> &'static str {
+    static MODEL: LazyLock<String> = LazyLock::new(|| {
+        let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+        line.map_or("unknown", |(_, name)| name.trim()).to_owned()
+    });
+    &MODEL
 }
 
 /// Now, as RFC 3339 in UTC.

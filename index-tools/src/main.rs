@@ -6,6 +6,7 @@
 //! | `plan`, `build`, `inspect`, `verify`, `convert`, `truth`, `query`, `eval`, `compare`, `demo`, `completions` | the verbs |
 //! | `datasets/` | the verb of that name: list, fetch, generate, describe |
 //! | `plot/` | the verb of that name: pictures and reports of results |
+//! | `ann` | metrics and distances in the words of ann-benchmarks |
 //! | `args` | arguments that several verbs share |
 //! | `input`, `sidecar`, `batch` | from data files to the items of a build |
 //! | `queries` | query vectors |
@@ -21,6 +22,7 @@
 //!
 //! Results go to standard output, progress and errors to standard error.
 
+mod ann;
 mod args;
 mod batch;
 mod build;

@@ -1,6 +1,7 @@
 //! Result lines: what a sweep measured, one JSON object a line, a line a measured point. The
 //! schema is described in `docs/benchmarks.md`; `benches/peers` writes the same.
 
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -8,6 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::datasets::io;
 use crate::exit::{Exit, Failure};
 
 /// The version of the schema that this program writes and reads.
@@ -231,7 +233,8 @@ fn parse_line(path: &Path, line: usize, bytes: &[u8]) -> Result<Point, Failure> 
 /// A file that points are added to. A line is there whole or, after a kill, not at all.
 pub(crate) struct Results {
     file: File,
-    points: Vec<Point>,
+    /// By key; of points of one key, the first.
+    points: HashMap<String, Point>,
 }
 
 impl Results {
@@ -243,7 +246,10 @@ impl Results {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(|error| failed("read", path, &error))?;
         let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        let points = parse(path, &bytes[..whole])?;
+        let mut points = HashMap::new();
+        for point in parse(path, &bytes[..whole])? {
+            points.entry(point.key()).or_insert(point);
+        }
         file.set_len(whole as u64).map_err(|error| failed("shorten", path, &error))?;
         file.seek(SeekFrom::End(0)).map_err(|error| failed("read", path, &error))?;
         Ok(Self { file, points })
@@ -251,7 +257,7 @@ impl Results {
 
     /// The point of this key, if it was measured.
     pub(crate) fn find(&self, key: &str) -> Option<&Point> {
-        self.points.iter().find(|point| point.key() == key)
+        self.points.get(key)
     }
 
     /// Adds a point, on disk when this returns.
@@ -261,12 +267,15 @@ impl Results {
         line.push(b'\n');
         self.file.write_all(&line)?;
         self.file.sync_data()?;
-        self.points.push(point);
+        self.points.insert(point.key(), point);
         Ok(())
     }
 }
 
 fn failed(verb: &str, path: &Path, error: &std::io::Error) -> Failure {
-    let exit = if error.kind() == ErrorKind::NotFound { Exit::Usage } else { Exit::Io };
-    Failure::new(exit, format!("cannot {verb} {}: {error}", path.display()))
+    let failure = io(verb, path, error);
+    match error.kind() {
+        ErrorKind::NotFound => failure.with_exit(Exit::Usage),
+        _ => failure,
+    }
 }

@@ -160,11 +160,7 @@ pub fn search(
     params: &SearchParams,
     found: &mut Vec<Neighbor>,
 ) -> Result<Account, SearchError> {
-    let scale = check(target, query)?;
-    if params.k == 0 {
-        return Err(SearchError::ZeroK);
-    }
-    let form = Form::of(target.metric, scale, target.scales);
+    let form = prepare(target, query, params)?;
     found.clear();
     match params.exclude {
         None => Ok(run(target, scratch, query, form, params, AdmitAll, found)),
@@ -182,11 +178,7 @@ pub fn search_among(
     among: &NodeSet,
     found: &mut Vec<Neighbor>,
 ) -> Result<Account, SearchError> {
-    let scale = check(target, query)?;
-    if params.k == 0 {
-        return Err(SearchError::ZeroK);
-    }
-    let form = Form::of(target.metric, scale, target.scales);
+    let form = prepare(target, query, params)?;
     let excluded = params.exclude.filter(|node| among.contains(*node));
     let matches = among.len() as usize - usize::from(excluded.is_some());
     let (deadline, top) = (params.deadline, &mut scratch.top);
@@ -218,6 +210,19 @@ pub fn distances(
         dispatch(ScoreNodes { rows, query, form, nodes, distances });
     });
     Ok(())
+}
+
+/// How distances to the query are formed, if it can be answered.
+fn prepare<'a>(
+    target: &Target<'a>,
+    query: &[f32],
+    params: &SearchParams,
+) -> Result<Form<'a>, SearchError> {
+    let scale = check(target, query)?;
+    if params.k == 0 {
+        return Err(SearchError::ZeroK);
+    }
+    Ok(Form::of(target.metric, scale, target.scales))
 }
 
 /// The query's scale, if it can be answered.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{Args, Subcommand, ValueEnum};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use vicinage::progress::Progress;
 use vicinage::types::Metric;
 use vicinage_datasets::generate::{
@@ -230,20 +230,20 @@ struct Manifest<'a, P> {
 }
 
 /// Names of the files of a set.
-#[derive(Serialize)]
-struct Files {
-    base: String,
-    test: String,
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Files {
+    pub(crate) base: String,
+    pub(crate) test: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     learn: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    truth_ids: Option<String>,
+    pub(crate) truth_ids: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     truth_distances: Option<String>,
 }
 
 /// The manifest's name.
-const MANIFEST: &str = "dataset.toml";
+pub(crate) const MANIFEST: &str = "dataset.toml";
 
 impl Files {
     fn new(source: &dyn VectorSource, out: &OutArgs) -> Self {

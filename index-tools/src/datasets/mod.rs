@@ -20,14 +20,13 @@ mod list;
 mod pack;
 mod runbook;
 
-pub(crate) use checksums::write_whole;
+pub(crate) use checksums::{io, write_whole};
+pub(crate) use generate::{Files, MANIFEST};
 
 use clap::{Args, Subcommand};
 
 use crate::exit::Failure;
 use crate::progress::ProgressMode;
-
-pub(crate) use checksums::io;
 
 /// List and fetch public sets, make up and pack sets, describe files of vectors
 #[derive(Args)]

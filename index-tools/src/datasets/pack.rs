@@ -12,6 +12,7 @@ use vicinage_datasets::{
 };
 
 use super::generate::check_free;
+use crate::ann;
 use crate::args::ProgressArgs;
 use crate::exit::Failure;
 use crate::interrupt::Interrupt;
@@ -92,7 +93,7 @@ pub(super) fn run(args: &PackArgs) -> Result<(), Failure> {
         .collect();
     parts.extend([part("neighbors", ids), part("distances", distances)]);
     let attributes = AnnAttributes {
-        metric: ann_metric(args.metric).to_owned(),
+        metric: ann::metric_name(args.metric).to_owned(),
         point_type: "float".to_owned(),
         dimension: base.dim,
     };
@@ -141,10 +142,7 @@ fn neighbors(args: &PackArgs, report: &Reporter) -> Result<Neighbors, Failure> {
     };
     let Neighbors { ids, distances } = find_rows(&wanted, report)?;
     let mut shown = DistanceMatrix::new(distances.k());
-    let external = |&distance: &f32| match args.metric {
-        Metric::L2 => distance.max(0.0).sqrt(),
-        Metric::Ip | Metric::Cosine => distance,
-    };
+    let external = |&distance: &f32| ann::distance(args.metric, distance);
     distances.iter().for_each(|row| shown.push(&row.iter().map(external).collect::<Vec<_>>()));
     Ok(Neighbors { ids, distances: shown })
 }
@@ -174,13 +172,4 @@ fn check_truth(args: &PackArgs, truth: &Neighbors, queries: u64, n: u64) -> Resu
         }
     }
     Ok(())
-}
-
-/// The metric in the words of ann-benchmarks.
-fn ann_metric(metric: Metric) -> &'static str {
-    match metric {
-        Metric::L2 => "euclidean",
-        Metric::Cosine => "angular",
-        Metric::Ip => "ip",
-    }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use vicinage::types::Metric;
 use vicinage_datasets::{AnnResult, DistanceMatrix, IdMatrix, write_ann_result};
 
+use crate::ann;
 use crate::exit::Failure;
 use crate::measure::Answers;
 use crate::results::{Params, Point};
@@ -22,10 +23,7 @@ pub(crate) fn write(
     let (mut neighbors, mut distances) = (IdMatrix::new(k), DistanceMatrix::new(k));
     for query in 0..times.len() {
         neighbors.push(answers.ids(query, k));
-        let theirs = answers.distances(query, k).iter().map(|&distance| match metric {
-            Metric::L2 => distance.max(0.0).sqrt(),
-            Metric::Ip | Metric::Cosine => distance,
-        });
+        let theirs = answers.distances(query, k).iter().map(|&d| ann::distance(metric, d));
         distances.push(&theirs.collect::<Vec<_>>());
     }
     let parameters = format!("{} {}", listed(&point.build), listed(&point.search));
@@ -33,11 +31,7 @@ pub(crate) fn write(
         algorithm: &point.engine,
         name: &format!("{} ({parameters})", point.engine),
         dataset: &point.dataset,
-        metric: match metric {
-            Metric::L2 => "euclidean",
-            Metric::Ip => "ip",
-            Metric::Cosine => "angular",
-        },
+        metric: ann::metric_name(metric),
         count: point.k as u32,
         build_seconds: point.build_seconds.unwrap_or(0.0),
         index_kib: point.index_bytes_per_vector.unwrap_or(0.0) * point.n as f64 / 1024.0,

@@ -11,9 +11,10 @@ use super::ann_benchmarks;
 use super::builds::SearchSpec;
 use super::cache::Built;
 use super::remote::Remote;
-use super::rounds::{Pace, Round, RoundSpec, histogram, run};
+use super::rounds::{Pace, Round, RoundSpec, histogram, percentiles_us, run};
 use super::set::Set;
 use crate::args::threads_or_cores;
+use crate::curves::median;
 use crate::exit::Failure;
 use crate::machine;
 use crate::measure::{Answers, Engine, Plain, Questions, Recall, answer_all, recall};
@@ -239,7 +240,7 @@ impl Ground<'_> {
             filter: None,
             stream: None,
             isa: facts.isa.clone(),
-            cpu: machine::cpu(),
+            cpu: machine::cpu().to_owned(),
             time: String::new(),
         }
     }
@@ -313,7 +314,7 @@ impl Ground<'_> {
         for round in &open.rounds {
             latencies += &round.latencies;
         }
-        let at = |share: f64| Some(latencies.value_at_quantile(share) as f64 / 1e3);
+        let [p50_us, p95_us, p99_us, p999_us] = percentiles_us(&latencies).map(Some);
         let qps: Vec<f64> = open.rounds.iter().map(|round| round.qps).collect();
         let judged = &open.judged;
         Ok(Point {
@@ -321,12 +322,12 @@ impl Ground<'_> {
             recall_id: judged.recall.id,
             recall_distance: judged.recall.distance,
             qps: open.best().map_or(0.0, |round| round.qps),
-            qps_median: median(&qps),
+            qps_median: median(&mut qps.clone()),
             qps_rounds: qps,
-            p50_us: at(0.50),
-            p95_us: at(0.95),
-            p99_us: at(0.99),
-            p999_us: at(0.999),
+            p50_us,
+            p95_us,
+            p99_us,
+            p999_us,
             distances_per_query: judged.distances,
             visited_per_query: judged.visited,
             filter: judged.filter.clone(),
@@ -376,15 +377,4 @@ pub(crate) fn measure<E: Engine>(
         points.push(point);
     }
     Ok(points)
-}
-
-/// The middle one, or the mean of the two in the middle.
-pub(crate) fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    match sorted.len() {
-        0 => 0.0,
-        len if len % 2 == 1 => sorted[len / 2],
-        len => (sorted[len / 2 - 1] + sorted[len / 2]) / 2.0,
-    }
 }

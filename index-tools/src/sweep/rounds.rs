@@ -61,6 +61,11 @@ pub(crate) fn histogram() -> Result<Histogram<u64>, Failure> {
         .map_err(|e| Failure::new(Exit::Internal, format!("no histogram: {e}")))
 }
 
+/// Microseconds of the 50th, 95th, 99th and 99.9th percentile.
+pub(crate) fn percentiles_us(latencies: &Histogram<u64>) -> [f64; 4] {
+    [0.50, 0.95, 0.99, 0.999].map(|share| latencies.value_at_quantile(share) as f64 / 1e3)
+}
+
 /// One thread's part of a round.
 struct Part {
     queries: u64,

@@ -1,7 +1,7 @@
 //! The sets that are swept: items, test queries, and where their true neighbors are.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use serde::Deserialize;
@@ -10,11 +10,10 @@ use vicinage::types::Metric;
 use vicinage_datasets::catalog::{Catalog, CatalogSet, Role};
 use vicinage_datasets::{Format, InputSpec, describe_hdf5};
 
+use crate::ann;
+use crate::datasets::{Files, MANIFEST};
 use crate::demo;
 use crate::exit::Failure;
-
-/// The file that says what a folder holds, as `datasets generate` writes it.
-const MANIFEST: &str = "dataset.toml";
 
 /// A set, nothing of it read yet.
 #[derive(Clone, Debug)]
@@ -74,19 +73,12 @@ impl Set {
     fn of_hdf5(path: &Path) -> Result<Self, Failure> {
         let file = describe_hdf5(path)?;
         let distance = file.metric.unwrap_or_default();
-        let metric = match distance.as_str() {
-            "euclidean" => Metric::L2,
-            "angular" | "cosine" | "normalized" => Metric::Cosine,
-            "ip" | "dot" => Metric::Ip,
-            other => {
-                return Err(Failure::data(format!("{} cannot be searched", path.display()))
-                    .expected(
-                        "an attribute `distance`: euclidean, angular, cosine, normalized, \
-                        ip or dot",
-                        format!("{other:?}"),
-                    ));
-            }
-        };
+        let metric = ann::metric_of(&distance).ok_or_else(|| {
+            let expected =
+                "an attribute `distance`: euclidean, angular, cosine, normalized, ip or dot";
+            Failure::data(format!("{} cannot be searched", path.display()))
+                .expected(expected, format!("{distance:?}"))
+        })?;
         let part = |name: &str| InputSpec { path: path.to_owned(), column: Some(name.to_owned()) };
         let has = |name: &str| file.arrays.iter().any(|array| array.name == name);
         Ok(Self {
@@ -103,12 +95,6 @@ impl Set {
         struct Manifest {
             metric: String,
             files: Files,
-        }
-        #[derive(Deserialize)]
-        struct Files {
-            base: PathBuf,
-            test: PathBuf,
-            truth_ids: Option<PathBuf>,
         }
         let refused = |why: String| {
             Failure::data(format!("{} does not describe a set: {why}", path.display()))

@@ -9,7 +9,7 @@ use vicinage_datasets::read_runbook;
 use super::builds::SearchSpec;
 use super::cache::Cache;
 use super::points::{Facts, Ground, Way};
-use super::rounds::{Pace, histogram};
+use super::rounds::{Pace, histogram, percentiles_us};
 use crate::exit::Failure;
 use crate::machine;
 use crate::progress::Reporter;
@@ -58,7 +58,7 @@ fn point(
 ) -> Result<Point, Failure> {
     let mut latencies = histogram()?;
     step.nanos.iter().for_each(|&nanos| latencies.saturating_record(nanos));
-    let at = |share: f64| Some(latencies.value_at_quantile(share) as f64 / 1e3);
+    let [p50_us, p95_us, p99_us, p999_us] = percentiles_us(&latencies).map(Some);
     let seconds = step.nanos.iter().sum::<u64>() as f64 / 1e9;
     let qps = step.nanos.len() as f64 / seconds.max(1e-9);
     Ok(Point {
@@ -67,10 +67,10 @@ fn point(
         qps,
         qps_median: qps,
         qps_rounds: vec![qps],
-        p50_us: at(0.50),
-        p95_us: at(0.95),
-        p99_us: at(0.99),
-        p999_us: at(0.999),
+        p50_us,
+        p95_us,
+        p99_us,
+        p999_us,
         distances_per_query: Some(step.distances_per_query),
         visited_per_query: Some(step.distances_per_query),
         stream: Some(step.stream),

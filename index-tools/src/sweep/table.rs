@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::points::median;
+use crate::curves::median;
 use crate::results::{Params, Point};
 use crate::text::{BOLD, Table, styled};
 use crate::units;
@@ -83,5 +83,5 @@ fn shown(value: Option<&Value>) -> String {
 fn spread(rounds: &[f64]) -> String {
     let most = rounds.iter().copied().fold(0.0, f64::max);
     let least = rounds.iter().copied().fold(f64::INFINITY, f64::min);
-    format!("±{:.1} %", 50.0 * (most - least) / median(rounds).max(1e-9))
+    format!("±{:.1} %", 50.0 * (most - least) / median(&mut rounds.to_vec()).max(1e-9))
 }

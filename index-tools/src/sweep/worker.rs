@@ -14,7 +14,7 @@ use vicinage_datasets::{IdMatrix, write_ids};
 use super::builds::{BuildSpec, SearchSpec};
 use super::cache::Cache;
 use super::points::version;
-use super::rounds::{Pace, RoundSpec, run};
+use super::rounds::{Pace, RoundSpec, percentiles_us, run};
 use super::set::Set;
 use crate::exit::Failure;
 use crate::machine;
@@ -135,17 +135,17 @@ impl Loaded {
         };
         let plain = Plain { engine: &self.index, queries: &self.queries };
         let round = run(&plain, &mut [self.index.session()], spec, report.interrupt())?;
-        let at = |share: f64| json!(round.latencies.value_at_quantile(share) as f64 / 1e3);
+        let [p50_us, p95_us, p99_us, p999_us] = percentiles_us(&round.latencies);
         Ok(Map::from_iter([
             ("queries".to_owned(), json!(round.queries)),
             ("seconds".to_owned(), json!(round.queries as f64 / round.qps)),
             ("mode".to_owned(), json!("closed")),
             ("python_loop".to_owned(), json!(false)),
             ("resident_mib".to_owned(), json!(machine::resident_mib())),
-            ("p50_us".to_owned(), at(0.50)),
-            ("p95_us".to_owned(), at(0.95)),
-            ("p99_us".to_owned(), at(0.99)),
-            ("p999_us".to_owned(), at(0.999)),
+            ("p50_us".to_owned(), json!(p50_us)),
+            ("p95_us".to_owned(), json!(p95_us)),
+            ("p99_us".to_owned(), json!(p99_us)),
+            ("p999_us".to_owned(), json!(p999_us)),
             ("distances_per_query".to_owned(), distances),
             ("visited_per_query".to_owned(), visited),
         ]))
