@@ -1,6 +1,9 @@
 """The worker protocol end to end, with exact search on a tiny set."""
 
+import os
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ import pytest
 from peers import datasets, results
 from peers.__main__ import main
 from peers.client import WorkerError, WorkerProcess
+from peers.machine import processor_seconds
 from peers.recall import Judge
 
 BRUTE = [sys.executable, "-m", "peers.worker", "bruteforce"]
@@ -39,6 +43,23 @@ def test_a_worker_that_dies_is_reported(tmp_path):
         pytest.raises(WorkerError, match="not a JSON line|signal 9"),
     ):
         worker.ask({"cmd": "load"}, 10)
+
+
+def test_threads_that_have_ended_count_as_busy():
+    # Ours searches on a thread of its own for each round.
+    spent = []
+
+    def work():
+        start = time.thread_time()
+        while time.thread_time() - start < 0.05:
+            pass
+        spent.append(time.thread_time() - start)
+
+    before = processor_seconds(os.getpid())
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert processor_seconds(os.getpid()) - before >= spent[0]
 
 
 def test_cut_off_lines_are_dropped(tmp_path):
