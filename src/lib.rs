@@ -6,7 +6,7 @@
 //!
 //! - [`types`], [`error`], [`progress`]: ids, metrics, neighbors, and how work is watched
 //! - [`kernels`]: distances per instruction set; [`format`](mod@format): bytes on disk
-//! - [`vectors`], [`scan`], [`graph`], [`filters`]: what an index is made of
+//! - [`vectors`], [`quantizers`], [`scan`], [`graph`], [`filters`]: what an index is made of
 //! - [`search`], [`eval`]: one query against one snapshot; how good answers are
 //! - [`segments`]: what is live, and how that changes
 //! - [`index`], [`builder`]: open, search, build
@@ -20,6 +20,7 @@ pub mod graph;
 pub mod index;
 pub mod kernels;
 pub mod progress;
+pub mod quantizers;
 pub mod scan;
 pub mod search;
 pub mod segments;

@@ -9,6 +9,8 @@ use serde::Serialize;
 pub enum Stage {
     /// Reading and checking the input.
     Read,
+    /// Coding the vectors as small integers.
+    Codes,
     /// Small builds that find pruning constants.
     Probe,
     /// Inserting items into the graph.
@@ -32,6 +34,7 @@ impl Stage {
     pub fn name(self) -> &'static str {
         match self {
             Stage::Read => "read",
+            Stage::Codes => "codes",
             Stage::Probe => "probe",
             Stage::Graph => "graph",
             Stage::Attach => "attach",

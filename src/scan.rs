@@ -294,7 +294,14 @@ impl<E: Element> Operation for ScoreNodes<'_, E> {
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
         let scorer = RowScorer { isa, rows: self.rows, query: self.query, form: self.form };
-        scorer.score(self.nodes, self.distances);
+        for (nodes, distances) in
+            self.nodes.chunks(ROWS_AHEAD).zip(self.distances.chunks_mut(ROWS_AHEAD))
+        {
+            for node in nodes {
+                scorer.prefetch(*node);
+            }
+            scorer.score(nodes, distances);
+        }
     }
 }
 

@@ -6,8 +6,6 @@
 //! (−squared L2, dot, cos). [`Metric::score`] is the one place that converts.
 
 use std::cmp::Ordering;
-use std::fmt;
-use std::str::FromStr;
 
 use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
@@ -117,19 +115,20 @@ pub struct UnknownName {
     pub expected: String,
 }
 
+/// Reads and writes a kind by its `name()`, which `ALL` are tried for.
 macro_rules! named {
     ($kind:ty, $what:literal) => {
-        impl fmt::Display for $kind {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $kind {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(self.name())
             }
         }
 
-        impl FromStr for $kind {
-            type Err = UnknownName;
+        impl std::str::FromStr for $kind {
+            type Err = $crate::types::UnknownName;
 
-            fn from_str(text: &str) -> Result<Self, UnknownName> {
-                Self::ALL.into_iter().find(|one| one.name() == text).ok_or_else(|| UnknownName {
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Self::ALL.into_iter().find(|one| one.name() == text).ok_or_else(|| Self::Err {
                     what: $what,
                     found: text.to_owned(),
                     expected: Self::ALL.map(|one| one.name()).join(", "),
@@ -138,6 +137,8 @@ macro_rules! named {
         }
     };
 }
+
+pub(crate) use named;
 
 named!(Metric, "metric");
 named!(ElementType, "element type");
@@ -178,6 +179,9 @@ pub trait Scorer {
 
     /// Asks the processor to load what scoring `node` will read.
     fn prefetch(&self, node: NodeId);
+
+    /// Asks the processor to load a neighbor list.
+    fn prefetch_list(&self, list: &[NodeId]);
 }
 
 /// May this node be returned? Traversal passes through nodes that are not admitted.

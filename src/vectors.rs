@@ -289,6 +289,14 @@ impl<'a> Form<'a> {
         }
     }
 
+    /// `1 / ‖q‖` for cosine, else 1.
+    pub fn query_scale(&self) -> f32 {
+        match self {
+            Form::Cosine { query_scale, .. } => *query_scale,
+            Form::L2 | Form::Ip | Form::Augmented { .. } => 1.0,
+        }
+    }
+
     /// The distance of `node`, from the inner products or squared differences of its row.
     #[inline(always)]
     fn distance(&self, node: NodeId, dot: impl Fn() -> f32, l2: impl Fn() -> f32) -> f32 {
@@ -356,6 +364,11 @@ impl<I: Isa, E: Element> Scorer for RowScorer<'_, I, E> {
     fn prefetch(&self, node: NodeId) {
         self.isa.prefetch(self.rows.row(node));
     }
+
+    #[inline(always)]
+    fn prefetch_list(&self, list: &[NodeId]) {
+        self.isa.prefetch_bytes(bytemuck::cast_slice(list));
+    }
 }
 
 /// Which distance a graph is built in.
@@ -379,6 +392,8 @@ pub struct RowSpace<'a, E> {
 }
 
 impl<E: Element> Space for RowSpace<'_, E> {
+    type Buffer = Vec<f32>;
+
     fn len(&self) -> usize {
         self.rows.len()
     }

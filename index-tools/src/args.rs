@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, ValueEnum};
-use vicinage::builder::{BuildParams, BuilderKind};
+use vicinage::builder::{BuildParams, BuilderKind, CodesChoice};
 use vicinage::types::{ElementType, Metric};
 use vicinage_datasets::InputSpec;
 
@@ -87,12 +87,16 @@ pub(crate) struct GraphArgs {
     /// Who builds the graph: hnsw, or hnsw-rs (the crate of that name, for comparison)
     #[arg(long, value_name = "BUILDER", default_value = BuilderKind::Hnsw.name())]
     builder: BuilderKind,
-    /// Most edges of a node in the base layer
-    #[arg(long, value_name = "N", default_value_t = defaults().max_degree)]
-    max_degree: usize,
+    /// Most edges of a node in the base layer [default: 32, or 48 for ip]
+    #[arg(long, value_name = "N")]
+    max_degree: Option<usize>,
     /// Size of the candidate list while building: larger is slower and finds better edges
     #[arg(long, value_name = "N", default_value_t = defaults().ef_construction)]
     ef_construction: usize,
+    /// What searches read in place of the vectors: i8 (a byte a component), u4 (half a byte), none,
+    /// or auto, which tries them on a sample
+    #[arg(long, value_name = "KIND", default_value = CodesChoice::Auto.name())]
+    codes: CodesChoice,
     /// Slack when edges are pruned, 1.0 or more [default: found by small trial builds]
     #[arg(long, value_name = "A")]
     alpha: Option<f32>,
@@ -114,7 +118,7 @@ pub(crate) struct GraphArgs {
     memory_limit: Option<u64>,
 }
 
-/// What is built unless said otherwise; the same for every metric.
+/// What is built unless said otherwise, where it is the same for every metric.
 fn defaults() -> BuildParams {
     BuildParams::new(Metric::L2)
 }
@@ -124,10 +128,11 @@ impl GraphArgs {
         BuildParams {
             metric,
             builder: self.builder,
-            max_degree: self.max_degree,
+            max_degree: self.max_degree.unwrap_or(BuildParams::new(metric).max_degree),
             ef_construction: self.ef_construction,
             alpha: self.alpha,
             backfill: self.backfill,
+            codes: self.codes,
             element: None,
             seed: self.seed,
             threads: self.threads,

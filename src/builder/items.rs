@@ -89,7 +89,12 @@ impl Items {
         if self.metric == Metric::Cosine { &self.per_row } else { &[] }
     }
 
-    /// The space that the graph is built in.
+    /// The component that augments an item to the largest norm; 0 where the metric needs none.
+    pub(super) fn extra(&self, node: NodeId) -> f32 {
+        if self.metric == Metric::Ip { self.per_row[node.index()] } else { 0.0 }
+    }
+
+    /// The space of the vectors themselves, in which the reference builder works.
     pub(super) fn space<E: Element>(&self) -> RowSpace<'_, E> {
         let form = match self.metric {
             Metric::L2 => SpaceForm::L2,

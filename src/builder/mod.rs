@@ -3,14 +3,16 @@
 //! | file | stage |
 //! |---|---|
 //! | `items.rs` | read: checks every vector and id, keeps vectors in memory or in a spool file |
+//! | `codes.rs` | codes: vectors as small integers |
 //! | `probe.rs` | probe: small builds that find `alpha` and backfill |
-//! | `mod.rs` | graph → attach → self-check → reorder → write → verify → publish |
+//! | `mod.rs` | codes → graph → attach → self-check → reorder → write → verify → publish |
 //! | `self_check.rs` | self-check: recall of sampled items against exact search |
 //! | `plan.rs` | what a build will need, before it starts |
 //!
 //! Nothing is visible before the last step: everything is written into a temporary directory of
 //! the index, and a build that fails or is stopped removes it.
 
+mod codes;
 mod items;
 mod plan;
 mod probe;
@@ -30,16 +32,17 @@ use crate::graph::levels::MAX_DEGREE;
 use crate::graph::prune::PruneRule;
 use crate::graph::reference::REFERENCE_MAX_DEGREE;
 use crate::graph::{Graph, MAX_NODES, insert, order, reference};
-use crate::kernels::Space;
 use crate::progress::{Cancelled, Progress, Stage};
+use crate::quantizers::{CodeKind, CodeSpace};
 use crate::segments::manifest::Provenance;
-use crate::segments::meta::{BuildRecord, Meta, ProbeRecord, SelfCheck, Statistics};
+use crate::segments::meta::{BuildRecord, CodesRecord, Meta, ProbeRecord, SelfCheck, Statistics};
 use crate::segments::publish::{IndexDir, NewSegment, PublishError};
 use crate::segments::segment::{Segment, SegmentParts, WriteSegmentError, write_segment};
-use crate::types::{ElementType, ItemId, Metric, UnknownName};
+use crate::types::{ElementType, ItemId, Metric, named};
 use crate::vectors::VectorBlock;
 use crate::with_element;
 
+use codes::BuiltCodes;
 use items::Items;
 
 pub use plan::{BuildPlan, Part, plan};
@@ -73,17 +76,39 @@ impl BuilderKind {
     }
 }
 
-impl std::str::FromStr for BuilderKind {
-    type Err = UnknownName;
+named!(BuilderKind, "builder");
 
-    fn from_str(text: &str) -> Result<Self, UnknownName> {
-        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| UnknownName {
-            what: "builder",
-            found: text.to_owned(),
-            expected: Self::ALL.map(Self::name).join(", "),
-        })
+/// What searches read in place of the vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CodesChoice {
+    /// Whatever a probe of the items finds good enough, and fastest.
+    Auto,
+    /// Nothing: the vectors.
+    None,
+    /// A byte a component.
+    I8,
+    /// Half a byte a component.
+    U4,
+}
+
+impl CodesChoice {
+    /// Every choice.
+    pub const ALL: [CodesChoice; 4] =
+        [CodesChoice::Auto, CodesChoice::None, CodesChoice::I8, CodesChoice::U4];
+
+    /// The name used on command lines and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            CodesChoice::Auto => "auto",
+            CodesChoice::None => "none",
+            CodesChoice::I8 => CodeKind::I8.name(),
+            CodesChoice::U4 => CodeKind::U4.name(),
+        }
     }
 }
+
+named!(CodesChoice, "kind of codes");
 
 /// What a build is told.
 #[derive(Clone, Debug)]
@@ -100,6 +125,8 @@ pub struct BuildParams {
     pub alpha: Option<f32>,
     /// Whether free slots are filled with pruned candidates; `None`: found by a probe.
     pub backfill: Option<bool>,
+    /// What searches read in place of the vectors.
+    pub codes: CodesChoice,
     /// Store vectors in this type; `None`: as given.
     pub element: Option<ElementType>,
     /// Draws levels and order.
@@ -113,15 +140,17 @@ pub struct BuildParams {
 }
 
 impl BuildParams {
-    /// The defaults for a metric.
+    /// The defaults for a metric. Inner product has more edges: its nearest items are spread over
+    /// all of the space.
     pub fn new(metric: Metric) -> Self {
         Self {
             metric,
             builder: BuilderKind::Hnsw,
-            max_degree: 32,
+            max_degree: if metric == Metric::Ip { 48 } else { 32 },
             ef_construction: 128,
             alpha: None,
             backfill: None,
+            codes: CodesChoice::Auto,
             element: None,
             seed: 1,
             threads: 0,
@@ -430,12 +459,10 @@ pub fn build_through(
         Items::read(source, params, layer, spool.as_deref(), progress)
     })?;
     plan::check_columns(source, params, &items)?;
-    let built = with_element!(items.element(), E => {
-        let space = items.space::<E>();
-        make_graph(&space, &items, params, &pool, &mut stages)
-    })?;
+    let built = make_graph(&items, params, &pool, &mut stages)?;
     let self_check = stages.run(Stage::SelfCheck, None, "queries", || {
-        self_check::self_check(&items, &built.graph, params.seed, &pool)
+        let codes = built.codes.as_ref().map(BuiltCodes::view);
+        self_check::self_check(&items, codes, &built.graph, params.seed, &pool)
     });
     let stored = stages.run(Stage::Reorder, Some(items.len() as u64), "items", || {
         order::breadth_first(&built.graph)
@@ -463,6 +490,7 @@ pub fn build_through(
             order: &stored,
             vectors: items.vectors(),
             scales: items.scales(),
+            codes: built.codes.as_ref().map(BuiltCodes::view),
             ids: items.ids(),
             columns: &columns,
         };
@@ -517,13 +545,14 @@ impl Stages<'_> {
 /// A graph and how it came about.
 struct Built {
     graph: Graph,
+    /// What searches read, unless it is the vectors.
+    codes: Option<BuiltCodes>,
     rule: Option<PruneRule>,
     probe: Vec<ProbeRecord>,
     attached: u64,
 }
 
-fn make_graph<S: Space>(
-    space: &S,
+fn make_graph(
     items: &Items,
     params: &BuildParams,
     pool: &rayon::ThreadPool,
@@ -531,24 +560,43 @@ fn make_graph<S: Space>(
 ) -> Result<Built, BuildError> {
     let (n, progress) = (Some(items.len() as u64), stages.progress);
     let (degree, ef) = (params.max_degree, params.ef_construction);
-    if params.builder == BuilderKind::HnswRs {
-        let graph = stages.run(Stage::Graph, n, "items", || {
-            reference::insert_all(space, degree, ef, pool, progress)
-        })?;
-        return Ok(Built { graph, rule: None, probe: Vec::new(), attached: 0 });
-    }
-    let (rule, probe) = match (params.alpha, params.backfill) {
-        (Some(alpha), Some(backfill)) => (PruneRule { alpha, backfill }, Vec::new()),
-        _ => stages
-            .run(Stage::Probe, None, "builds", || probe::probe(items, params, pool, progress))?,
-    };
-    let insert = InsertParams { max_degree: degree, ef_construction: ef, rule, seed: params.seed };
-    let order = items.insert_order(params.seed);
-    let mut graph = stages.run(Stage::Graph, n, "items", || {
-        insert::insert_all(space, &order, &insert, pool, progress)
+    let codes = stages.run(Stage::Codes, n, "items", || {
+        BuiltCodes::encode(items, CodeKind::I8, pool, progress)
     })?;
-    let attached = stages.run(Stage::Attach, None, "items", || attach(&mut graph, space, ef));
-    Ok(Built { graph, rule: Some(rule), probe, attached: attached as u64 })
+    let mut built = if params.builder == BuilderKind::HnswRs {
+        let graph = stages.run(Stage::Graph, n, "items", || {
+            with_element!(items.element(), E => {
+                reference::insert_all(&items.space::<E>(), degree, ef, pool, progress)
+            })
+        })?;
+        Built { graph, codes: Some(codes), rule: None, probe: Vec::new(), attached: 0 }
+    } else {
+        let (rule, probe) = match (params.alpha, params.backfill) {
+            (Some(alpha), Some(backfill)) => (PruneRule { alpha, backfill }, Vec::new()),
+            _ => stages
+                .run(Stage::Probe, None, "builds", || probe::probe(items, params, pool, progress))?,
+        };
+        let insert =
+            InsertParams { max_degree: degree, ef_construction: ef, rule, seed: params.seed };
+        let order = items.insert_order(params.seed);
+        let space = CodeSpace::new(codes.view());
+        let mut graph = stages.run(Stage::Graph, n, "items", || {
+            insert::insert_all(&space, &order, &insert, pool, progress)
+        })?;
+        let attached = stages.run(Stage::Attach, None, "items", || attach(&mut graph, &space, ef));
+        Built { graph, codes: Some(codes), rule: Some(rule), probe, attached: attached as u64 }
+    };
+    match params.codes {
+        CodesChoice::Auto | CodesChoice::I8 => {}
+        CodesChoice::None => built.codes = None,
+        CodesChoice::U4 => {
+            built.codes = None;
+            built.codes = Some(stages.run(Stage::Codes, n, "items", || {
+                BuiltCodes::encode(items, CodeKind::U4, pool, progress)
+            })?);
+        }
+    }
+    Ok(built)
 }
 
 fn meta(
@@ -576,6 +624,14 @@ fn meta(
             self_check: Some(self_check),
         },
         columns,
+        codes: built.codes.as_ref().map(|codes| {
+            let layout = codes.view().layout();
+            CodesRecord {
+                kind: layout.kind().name().to_owned(),
+                stride: layout.stride() as u32,
+                probe: Vec::new(),
+            }
+        }),
     }
 }
 

@@ -7,11 +7,12 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use crate::builder::codes::BuiltCodes;
 use crate::builder::items::Items;
 use crate::builder::probe::{DEFAULT_RULE, probe_builds, sample_size};
 use crate::builder::self_check::QUERIES;
 use crate::builder::{
-    BuildError, BuildParams, BuilderKind, ItemBatch, ItemSource, SourceError, check_rows,
+    BuildError, BuildParams, BuilderKind, CodesChoice, ItemBatch, ItemSource, SourceError, check_rows,
     thread_pool,
 };
 use crate::filters::columns::{ColumnBuilder, ColumnKind, ColumnSchema};
@@ -20,6 +21,7 @@ use crate::graph::insert::{InsertParams, SLACK, insert_all};
 use crate::graph::prune::PruneRule;
 use crate::graph::reference;
 use crate::progress::{Silent, Stage};
+use crate::quantizers::{CodeKind, CodeLayout, CodeSpace};
 use crate::scan::{Queries, TopK, query_scales, scan_many};
 use crate::types::{ElementType, Metric, NodeId};
 use crate::with_element;
@@ -144,6 +146,7 @@ struct Shape {
     element: ElementType,
     metric: Metric,
     builder: BuilderKind,
+    codes: CodesChoice,
     max_degree: usize,
     threads: usize,
     held: u64,
@@ -158,6 +161,7 @@ impl Shape {
             element: params.element.unwrap_or(source.element()),
             metric: params.metric,
             builder: params.builder,
+            codes: params.codes,
             max_degree: params.max_degree,
             threads: if params.threads == 0 { cores } else { params.threads },
             held: source.held_bytes(),
@@ -166,6 +170,10 @@ impl Shape {
 
     fn vector_bytes(&self) -> u64 {
         (self.n * self.dim * self.element.bytes()) as u64
+    }
+
+    fn code_bytes(&self, kind: CodeKind) -> u64 {
+        (self.n * CodeLayout::new(kind, self.dim).stride()) as u64
     }
 
     /// Words of the levels section: each layer has `1 / degree` of the nodes of the one below.
@@ -185,6 +193,7 @@ impl Shape {
         let visited = self.threads as u64 * (n / 8 + n / 16);
         let part = |name, bytes| Part { name, bytes };
         let mut parts = vec![
+            part("codes", self.code_bytes(CodeKind::I8)),
             part("graph while it grows", graph),
             part("upper layers", self.level_bytes()),
             part("item ids, order and norms", 12 * n + norms),
@@ -218,7 +227,15 @@ impl Shape {
         // The meta section is less than one alignment unit.
         let meta = ALIGNMENT;
         let graph = self.max_degree as u64 * 4 * n;
-        let fixed = [meta, self.level_bytes(), graph, scales, 8 * n, 4 * n, self.vector_bytes()];
+        let codes = match self.codes {
+            CodesChoice::None => 0,
+            CodesChoice::Auto | CodesChoice::I8 => self.code_bytes(CodeKind::I8),
+            CodesChoice::U4 => self.code_bytes(CodeKind::U4),
+        };
+        let center = if codes > 0 { 4 * self.dim as u64 } else { 0 };
+        let levels = self.level_bytes();
+        let fixed =
+            [meta, levels, graph, codes, center, scales, 8 * n, 4 * n, self.vector_bytes()];
         let sections = fixed.iter().chain(column_sections);
         let bytes: u64 = sections.map(|section| section.next_multiple_of(ALIGNMENT)).sum();
         HEADER_BYTES as u64 + bytes
@@ -270,15 +287,16 @@ fn time_build(
     let insert = InsertParams { max_degree, ef_construction, rule, seed: params.seed };
     let order = items.insert_order(params.seed);
     let start = Instant::now();
-    with_element!(items.element(), E => {
-        let space = items.space::<E>();
-        match params.builder {
-            BuilderKind::Hnsw => insert_all(&space, &order, &insert, pool, &Silent),
-            BuilderKind::HnswRs => {
-                reference::insert_all(&space, max_degree, ef_construction, pool, &Silent)
-            }
+    match params.builder {
+        BuilderKind::Hnsw => {
+            let codes = BuiltCodes::encode(items, CodeKind::I8, pool, &Silent)?;
+            insert_all(&CodeSpace::new(codes.view()), &order, &insert, pool, &Silent)?;
         }
-    })?;
+        BuilderKind::HnswRs => with_element!(items.element(), E => {
+            let space = items.space::<E>();
+            reference::insert_all(&space, max_degree, ef_construction, pool, &Silent)?;
+        }),
+    }
     Ok(start.elapsed().as_secs_f64())
 }
 

@@ -5,6 +5,7 @@
 //! the fewest distances to reach [`RECALL`] wins. Distances and not time, so that the choice is
 //! the same on every run.
 
+use crate::builder::codes::BuiltCodes;
 use crate::builder::items::{Items, shuffle};
 use crate::builder::{BuildError, BuildParams};
 use crate::eval::metrics::recall_by_id;
@@ -13,10 +14,10 @@ use crate::graph::insert::{InsertParams, insert_all};
 use crate::graph::levels::LevelsLayout;
 use crate::graph::prune::PruneRule;
 use crate::progress::{Progress, Silent};
+use crate::quantizers::{CodeKind, CodeSpace};
 use crate::search::{Scratch, SearchParams, Target, search};
 use crate::segments::meta::ProbeRecord;
 use crate::types::{Metric, Neighbor, NodeId};
-use crate::with_element;
 
 /// Rules that are compared at this recall@10.
 const RECALL: f64 = 0.98;
@@ -94,9 +95,10 @@ pub(super) fn probe(
     truth.add(sample.vectors(), pool);
     let truth = truth.finish();
 
+    let codes = BuiltCodes::encode(&sample, CodeKind::I8, pool, &Silent)?;
     let mut records = Vec::with_capacity(rules.len());
     for rule in &rules {
-        let distances = cost(&sample, *rule, params, &queries, &truth, pool)?;
+        let distances = cost(&sample, &codes, *rule, params, &queries, &truth, pool)?;
         records.push(ProbeRecord { alpha: rule.alpha, backfill: rule.backfill, distances });
         progress.advance(1);
         if progress.cancelled() {
@@ -121,6 +123,7 @@ fn queries(items: &Items, nodes: &[NodeId]) -> Vec<Vec<f32>> {
 /// reaches it.
 fn cost(
     sample: &Items,
+    codes: &BuiltCodes,
     rule: PruneRule,
     params: &BuildParams,
     queries: &[Vec<f32>],
@@ -134,9 +137,7 @@ fn cost(
         seed: params.seed,
     };
     let order = sample.insert_order(params.seed);
-    let graph = with_element!(sample.element(), E => {
-        insert_all(&sample.space::<E>(), &order, &insert, pool, &Silent)
-    })?;
+    let graph = insert_all(&CodeSpace::new(codes.view()), &order, &insert, pool, &Silent)?;
     let words = graph.levels.words();
     let Ok(layout) = LevelsLayout::parse(&words, sample.len()) else {
         return Ok(f32::INFINITY);
@@ -145,6 +146,7 @@ fn cost(
         vectors: sample.vectors(),
         metric: sample.metric(),
         scales: sample.scales(),
+        codes: Some(codes.view()),
         graph: graph.adjacency(),
         levels: (&words, &layout),
     };

@@ -7,6 +7,7 @@ use crate::eval::metrics::{recall_by_distance, recall_by_id};
 use crate::eval::truth::TruthSearch;
 use crate::graph::Graph;
 use crate::graph::levels::LevelsLayout;
+use crate::quantizers::Codes;
 use crate::search::{DEFAULT_EF, Scratch, SearchParams, Target, search};
 use crate::segments::meta::SelfCheck;
 use crate::types::{Neighbor, NodeId};
@@ -20,6 +21,7 @@ const K: usize = 10;
 /// Asks for the neighbors of sampled items without the items themselves. Cost: `256 · n` distances.
 pub(super) fn self_check(
     items: &Items,
+    codes: Option<Codes<'_>>,
     graph: &Graph,
     seed: u64,
     pool: &rayon::ThreadPool,
@@ -46,6 +48,7 @@ pub(super) fn self_check(
             vectors,
             metric: items.metric(),
             scales: items.scales(),
+            codes,
             graph: graph.adjacency(),
             levels: (&words, &layout),
         };

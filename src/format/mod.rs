@@ -67,7 +67,7 @@ pub use writer::{SectionWriter, SegmentDigest, SegmentWriter};
 compile_error!("segment files are little-endian and are read in place");
 
 /// The format this build writes, and the newest that it knows.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// The oldest format that this build reads.
 pub const OLDEST_READABLE: u32 = 1;

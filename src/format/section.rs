@@ -41,11 +41,15 @@ pub enum SectionKind {
     IdLookup = 9,
     /// One attribute column; the entry's index is its place in the schema.
     Column = 10,
+    /// Code rows, `[n, stride]`.
+    Codes = 11,
+    /// What is subtracted from every vector before it is coded, `f32[dim]`.
+    CodeCenter = 12,
 }
 
 impl SectionKind {
     /// Every kind, by code. Codes 2 and 5 are reserved for entry points and overflow edges.
-    pub const ALL: [SectionKind; 8] = [
+    pub const ALL: [SectionKind; 10] = [
         SectionKind::Meta,
         SectionKind::Graph,
         SectionKind::Levels,
@@ -54,6 +58,8 @@ impl SectionKind {
         SectionKind::ItemIds,
         SectionKind::IdLookup,
         SectionKind::Column,
+        SectionKind::Codes,
+        SectionKind::CodeCenter,
     ];
 
     /// The code on disk.
@@ -77,6 +83,8 @@ impl SectionKind {
             SectionKind::ItemIds => "item ids",
             SectionKind::IdLookup => "id lookup",
             SectionKind::Column => "column",
+            SectionKind::Codes => "codes",
+            SectionKind::CodeCenter => "code center",
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{ALIGNMENT, BLOCK_BYTES, FORMAT_VERSION, checksum};
 use crate::error::FileError;
 
 /// Oldest format whose readers understand what this writer writes.
-const OLDEST_READER: u32 = 1;
+const OLDEST_READER: u32 = 2;
 
 /// Creates one segment file. Nothing may be read from it before [`SegmentWriter::finish`].
 #[derive(Debug)]

@@ -58,9 +58,15 @@ impl<'a> Adjacency<'a> {
     /// The neighbors of `node`.
     #[inline(always)]
     pub fn neighbors(&self, node: NodeId) -> &'a [NodeId] {
-        let slots = &self.slots[node.index() * self.degree..][..self.degree];
+        let slots = self.list(node);
         let used = slots.iter().position(|slot| *slot == node).unwrap_or(self.degree);
         &slots[..used]
+    }
+
+    /// The slots of `node`, those that are unused and hold `node` itself included.
+    #[inline(always)]
+    pub fn list(&self, node: NodeId) -> &'a [NodeId] {
+        &self.slots[node.index() * self.degree..][..self.degree]
     }
 
     /// The whole slot array.

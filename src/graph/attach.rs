@@ -93,7 +93,7 @@ impl<S: Space> Operation for Closest<'_, S> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let mut buffer = Vec::new();
+        let mut buffer = S::Buffer::default();
         let scorer = self.space.scorer(isa, self.node, &mut buffer);
         self.beam.search(self.graph.adjacency(), &scorer, &[self.entry], self.ef, None);
     }
@@ -117,9 +117,12 @@ mod tests {
             }
         }
         fn prefetch(&self, _node: NodeId) {}
+        fn prefetch_list(&self, _list: &[NodeId]) {}
     }
 
     impl Space for Line {
+        type Buffer = ();
+
         fn len(&self) -> usize {
             self.0
         }
@@ -127,7 +130,7 @@ mod tests {
             &'a self,
             _isa: I,
             node: NodeId,
-            _buffer: &'a mut Vec<f32>,
+            _buffer: &'a mut (),
         ) -> impl Scorer + 'a {
             From(node.0)
         }

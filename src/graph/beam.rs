@@ -60,23 +60,25 @@ impl Beam {
         self.pool.reset(ef);
         self.visited.reset(layer.len());
         let mut stats = BeamStats::default();
-        self.batch.clear();
-        self.batch.reserve(layer.degree().max(entries.len()));
-        for entry in entries {
-            self.visited.insert(*entry);
-            self.batch.push(*entry);
+        let room = layer.degree().max(entries.len());
+        if self.batch.len() < room {
+            self.batch.resize(room, NodeId(0));
+            self.distances.resize(room, 0.0);
         }
-        self.offer(scorer, &mut stats);
+        for (place, entry) in self.batch.iter_mut().zip(entries) {
+            self.visited.insert(*entry);
+            *place = *entry;
+        }
+        self.offer(scorer, entries.len(), &mut stats);
         while let Some(node) = self.pool.expand_next() {
             stats.visited += 1;
-            self.batch.clear();
-            for neighbor in layer.neighbors(node) {
-                if self.visited.insert(*neighbor) {
-                    scorer.prefetch(*neighbor);
-                    self.batch.push(*neighbor);
-                }
+            let fresh = self.collect(layer.list(node), scorer);
+            // What is expanded next is this unless a closer one comes now; its list arrives while
+            // the batch is scored.
+            if let Some(next) = self.pool.peek() {
+                scorer.prefetch_list(layer.list(next));
             }
-            self.offer(scorer, &mut stats);
+            self.offer(scorer, fresh, &mut stats);
             if let Some(deadline) = deadline
                 && stats.visited % EXPANSIONS_PER_CLOCK_READ == 0
                 && Instant::now() >= deadline
@@ -88,15 +90,31 @@ impl Beam {
         stats
     }
 
-    /// Scores the batch and offers it to the pool.
+    /// Puts the nodes of a list that are new into the batch; how many they are. An unused slot
+    /// holds the node whose list it is, which has been seen.
     #[inline(always)]
-    fn offer<S: Scorer>(&mut self, scorer: &S, stats: &mut BeamStats) {
-        self.distances.resize(self.batch.len(), 0.0);
-        scorer.score(&self.batch, &mut self.distances);
-        for (node, distance) in self.batch.iter().zip(&self.distances) {
+    fn collect<S: Scorer>(&mut self, list: &[NodeId], scorer: &S) -> usize {
+        let batch = &mut self.batch[..list.len()];
+        let mut fresh = 0;
+        for neighbor in list {
+            batch[fresh] = *neighbor;
+            fresh += usize::from(self.visited.insert(*neighbor));
+        }
+        for node in &batch[..fresh] {
+            scorer.prefetch(*node);
+        }
+        fresh
+    }
+
+    /// Scores the first `fresh` of the batch and offers them to the pool.
+    #[inline(always)]
+    fn offer<S: Scorer>(&mut self, scorer: &S, fresh: usize, stats: &mut BeamStats) {
+        let (batch, distances) = (&self.batch[..fresh], &mut self.distances[..fresh]);
+        scorer.score(batch, distances);
+        for (node, distance) in batch.iter().zip(distances) {
             self.pool.insert(*distance, *node);
         }
-        stats.distances += self.batch.len() as u64;
+        stats.distances += fresh as u64;
     }
 
     /// What the last search found, closest first.

@@ -62,7 +62,7 @@ pub fn insert_all<S: Space>(
     progress: &dyn Progress,
 ) -> Result<Graph, Cancelled> {
     let mut growing = Growing::new(space, params);
-    let workers: Vec<Mutex<Worker>> =
+    let workers: Vec<Mutex<Worker<S::Buffer>>> =
         (0..pool.current_num_threads()).map(|_| Mutex::default()).collect();
     let mut done = 0;
     while done < order.len() {
@@ -94,16 +94,16 @@ fn level_of(node: NodeId, seed: u64, base: usize) -> usize {
 
 /// What one thread reuses from insert to insert.
 #[derive(Debug, Default)]
-struct Worker {
+struct Worker<B> {
     beam: Beam,
-    prune: PruneScratch,
-    query: Vec<f32>,
+    prune: PruneScratch<B>,
+    query: B,
     candidates: Vec<Neighbor>,
     distances: Vec<f32>,
     kept: Vec<Neighbor>,
 }
 
-fn with_worker<T>(workers: &[Mutex<Worker>], work: impl FnOnce(&mut Worker) -> T) -> T {
+fn with_worker<B, T>(workers: &[Mutex<Worker<B>>], work: impl FnOnce(&mut Worker<B>) -> T) -> T {
     let thread = rayon::current_thread_index().unwrap_or(0);
     // Each thread locks its own entry, so this never waits; a panic elsewhere leaves no state.
     let mut worker = workers[thread].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -158,7 +158,7 @@ impl<'a, S: Space> Growing<'a, S> {
         batch.iter().position(tall).unwrap_or(batch.len()).max(1)
     }
 
-    fn insert(&mut self, batch: &[NodeId], workers: &[Mutex<Worker>], pool: &rayon::ThreadPool) {
+    fn insert(&mut self, batch: &[NodeId], workers: &[Mutex<Worker<S::Buffer>>], pool: &rayon::ThreadPool) {
         let this = &*self;
         let chosen: Vec<Vec<Vec<Neighbor>>> = pool.install(|| {
             let choose = |node: &NodeId| {
@@ -205,7 +205,7 @@ impl<'a, S: Space> Growing<'a, S> {
     fn add_reverse(
         &mut self,
         mut reverse: Vec<Reverse>,
-        workers: &[Mutex<Worker>],
+        workers: &[Mutex<Worker<S::Buffer>>],
         pool: &rayon::ThreadPool,
     ) {
         let key = |edge: &Reverse| (edge.layer, edge.target, edge.source);
@@ -226,7 +226,7 @@ impl<'a, S: Space> Growing<'a, S> {
 
     /// Prunes every base-layer list to `max_degree`, in place: the short lists of one chunk are
     /// computed in parallel and then moved to the front, where only lists already done lay.
-    fn shrink(&mut self, workers: &[Mutex<Worker>], pool: &rayon::ThreadPool) {
+    fn shrink(&mut self, workers: &[Mutex<Worker<S::Buffer>>], pool: &rayon::ThreadPool) {
         let (slack, degree, n) = (self.slack, self.params.max_degree, self.space.len());
         for first in (0..n).step_by(SHRINK_CHUNK) {
             let nodes = first..(first + SHRINK_CHUNK).min(n);
@@ -243,7 +243,7 @@ impl<'a, S: Space> Growing<'a, S> {
         self.slack = degree;
     }
 
-    fn shrunk(&self, node: NodeId, workers: &[Mutex<Worker>]) -> Vec<NodeId> {
+    fn shrunk(&self, node: NodeId, workers: &[Mutex<Worker<S::Buffer>>]) -> Vec<NodeId> {
         let degree = self.params.max_degree;
         let mut list = vec![node; degree];
         let old = Adjacency::new(&self.base, self.slack).neighbors(node);
@@ -301,10 +301,10 @@ impl<'a, S: Space> Growing<'a, S> {
 }
 
 /// Chooses the neighbors of a new node on every layer it is part of, base first.
-struct Choose<'a, S> {
+struct Choose<'a, S: Space> {
     growing: &'a Growing<'a, S>,
     node: NodeId,
-    worker: &'a mut Worker,
+    worker: &'a mut Worker<S::Buffer>,
 }
 
 impl<S: Space> Operation for Choose<'_, S> {
@@ -376,9 +376,16 @@ impl<S: Space, T: Scorer> Scorer for PlaceScorer<'_, S, T> {
     fn prefetch(&self, slot: NodeId) {
         self.scorer.prefetch(self.growing.node((self.layer, slot)));
     }
+
+    #[inline(always)]
+    fn prefetch_list(&self, list: &[NodeId]) {
+        self.scorer.prefetch_list(list);
+    }
 }
 
 impl<S: Space> Space for LayerSpace<'_, S> {
+    type Buffer = S::Buffer;
+
     fn len(&self) -> usize {
         self.growing.lists(self.layer).len()
     }
@@ -388,7 +395,7 @@ impl<S: Space> Space for LayerSpace<'_, S> {
         &'a self,
         isa: I,
         slot: NodeId,
-        buffer: &'a mut Vec<f32>,
+        buffer: &'a mut Self::Buffer,
     ) -> impl Scorer + 'a {
         let node = self.growing.node((self.layer, slot));
         let scorer = self.growing.space.scorer(isa, node, buffer);
@@ -397,10 +404,10 @@ impl<S: Space> Space for LayerSpace<'_, S> {
 }
 
 /// Adds reverse edges to one list; prunes it where they do not fit.
-struct Extend<'a, S> {
+struct Extend<'a, S: Space> {
     growing: &'a Growing<'a, S>,
     group: &'a [Reverse],
-    worker: &'a mut Worker,
+    worker: &'a mut Worker<S::Buffer>,
 }
 
 impl<S: Space> Operation for Extend<'_, S> {
@@ -427,10 +434,10 @@ impl<S: Space> Operation for Extend<'_, S> {
 }
 
 /// Prunes an overgrown base-layer list; what is kept is left in `worker.kept`.
-struct Reprune<'a, S> {
+struct Reprune<'a, S: Space> {
     growing: &'a Growing<'a, S>,
     node: NodeId,
-    worker: &'a mut Worker,
+    worker: &'a mut Worker<S::Buffer>,
 }
 
 impl<S: Space> Operation for Reprune<'_, S> {
@@ -452,7 +459,7 @@ fn score_list<I: Isa, S: Space>(
     growing: &Growing<'_, S>,
     place: Place,
     list: &[NodeId],
-    worker: &mut Worker,
+    worker: &mut Worker<S::Buffer>,
 ) {
     let space = LayerSpace { growing, layer: place.0 };
     let scorer = space.scorer(isa, place.1, &mut worker.query);
@@ -468,7 +475,7 @@ fn prune_candidates<I: Isa, S: Space>(
     isa: I,
     growing: &Growing<'_, S>,
     layer: usize,
-    worker: &mut Worker,
+    worker: &mut Worker<S::Buffer>,
 ) {
     let Worker { prune, candidates, kept, .. } = worker;
     let degree = growing.degree(layer);

@@ -177,6 +177,11 @@ impl<S: Scorer> Scorer for SlotScorer<'_, S> {
     fn prefetch(&self, slot: NodeId) {
         self.scorer.prefetch(self.nodes[slot.index()]);
     }
+
+    #[inline(always)]
+    fn prefetch_list(&self, list: &[NodeId]) {
+        self.scorer.prefetch_list(list);
+    }
 }
 
 /// One upper layer while it is built or converted.

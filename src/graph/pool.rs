@@ -79,6 +79,13 @@ impl Pool {
         None
     }
 
+    /// The node that [`Pool::expand_next`] gives if nothing is inserted before.
+    #[inline(always)]
+    pub fn peek(&self) -> Option<NodeId> {
+        let unexpanded = self.keys[self.cursor.min(self.keys.len())..].iter();
+        unexpanded.copied().find(|key| key & EXPANDED == 0).map(|key| neighbor(key).node)
+    }
+
     /// What is held, closest first.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Neighbor> + '_ {
         self.keys.iter().map(|key| neighbor(*key))

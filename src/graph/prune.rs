@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::{Isa, Space};
-use crate::types::{Neighbor, Scorer};
+use crate::types::{Neighbor, NodeId, Scorer};
 
 /// How neighbors are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,12 +21,18 @@ pub struct PruneRule {
     pub backfill: bool,
 }
 
-/// Reusable memory of pruning.
+/// Reusable memory of pruning in a space whose scorers use a `B`.
 #[derive(Debug, Default)]
-pub struct PruneScratch {
+pub struct PruneScratch<B> {
     dropped: Vec<Neighbor>,
-    buffer: Vec<f32>,
+    /// The nodes of what is kept.
+    nodes: Vec<NodeId>,
+    buffer: B,
 }
+
+/// Kept neighbors that a candidate is compared with at a time: scorers take so many together, and a
+/// candidate that one of the first occludes, as most are, costs no more.
+const TOGETHER: usize = 4;
 
 /// Keeps at most `degree` of `candidates` (ascending by distance to the node that they are for,
 /// which is not among them) in `kept`. Cost: at most `candidates · degree` distances.
@@ -37,22 +43,23 @@ pub fn robust_prune<I: Isa, S: Space>(
     candidates: impl Iterator<Item = Neighbor>,
     degree: usize,
     rule: PruneRule,
-    scratch: &mut PruneScratch,
+    scratch: &mut PruneScratch<S::Buffer>,
     kept: &mut Vec<Neighbor>,
 ) {
     kept.clear();
     scratch.dropped.clear();
+    scratch.nodes.clear();
     for candidate in candidates {
         if kept.len() == degree {
             break;
         }
         let scorer = space.scorer(isa, candidate.node, &mut scratch.buffer);
-        if occludes(&scorer, kept, rule.alpha, candidate) {
-            &mut scratch.dropped
+        if occludes(&scorer, &scratch.nodes, rule.alpha, candidate) {
+            scratch.dropped.push(candidate);
         } else {
-            &mut *kept
+            kept.push(candidate);
+            scratch.nodes.push(candidate.node);
         }
-        .push(candidate);
     }
     if rule.backfill {
         let free = degree - kept.len();
@@ -63,12 +70,15 @@ pub fn robust_prune<I: Isa, S: Space>(
 /// Whether one of `kept` lies close enough to the candidate that `scorer` scores by. A loop and
 /// not `any`: a closure would not be compiled for the instruction set.
 #[inline(always)]
-fn occludes<S: Scorer>(scorer: &S, kept: &[Neighbor], alpha: f32, candidate: Neighbor) -> bool {
-    for neighbor in kept {
-        let mut distance = 0.0;
-        scorer.score(&[neighbor.node], std::slice::from_mut(&mut distance));
-        if alpha * distance <= candidate.distance {
-            return true;
+fn occludes<S: Scorer>(scorer: &S, kept: &[NodeId], alpha: f32, candidate: Neighbor) -> bool {
+    let mut distances = [0.0; TOGETHER];
+    for nodes in kept.chunks(TOGETHER) {
+        let distances = &mut distances[..nodes.len()];
+        scorer.score(nodes, distances);
+        for distance in distances {
+            if alpha * *distance <= candidate.distance {
+                return true;
+            }
         }
     }
     false

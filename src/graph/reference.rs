@@ -2,6 +2,7 @@
 //! the form that ours has. Which nodes it leaves unreachable is its own, and so is determinism: it
 //! draws levels from entropy and its threads race.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
@@ -54,8 +55,12 @@ struct Between<'a, S>(&'a S);
 
 impl<S: Space> Distance<u32> for Between<'_, S> {
     fn eval(&self, a: &[u32], b: &[u32]) -> f32 {
-        thread_local!(static BUFFER: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) });
-        BUFFER.with_borrow_mut(|buffer| {
+        thread_local!(static BUFFER: RefCell<Box<dyn Any>> = RefCell::new(Box::new(())));
+        BUFFER.with_borrow_mut(|memory| {
+            if !memory.is::<S::Buffer>() {
+                *memory = Box::new(S::Buffer::default());
+            }
+            let Some(buffer) = memory.downcast_mut() else { return 0.0 };
             let [a, b] = [NodeId(a[0]), NodeId(b[0])];
             // The crate asserts that distances are not negative; rounding can make them so.
             dispatch(Pair { space: self.0, a, b, buffer }).max(0.0)
@@ -63,11 +68,11 @@ impl<S: Space> Distance<u32> for Between<'_, S> {
     }
 }
 
-struct Pair<'a, S> {
+struct Pair<'a, S: Space> {
     space: &'a S,
     a: NodeId,
     b: NodeId,
-    buffer: &'a mut Vec<f32>,
+    buffer: &'a mut S::Buffer,
 }
 
 impl<S: Space> Operation for Pair<'_, S> {

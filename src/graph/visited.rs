@@ -6,33 +6,37 @@ use crate::types::NodeId;
 #[derive(Debug, Default)]
 pub(super) struct Visited {
     words: Vec<u64>,
-    /// Words that are not zero, each once. Its capacity is `words.len()`, so it never grows.
+    /// The words that are not zero, `touched[..count]`, each once; one place more than there are
+    /// words, so that writing to the next place is always in bounds.
     touched: Vec<u32>,
+    count: usize,
 }
 
 impl Visited {
     /// Empties the set and makes room for nodes `0..n`.
     pub(super) fn reset(&mut self, n: usize) {
-        for word in self.touched.drain(..) {
-            self.words[word as usize] = 0;
+        for word in &self.touched[..self.count] {
+            self.words[*word as usize] = 0;
         }
+        self.count = 0;
         let words = n.div_ceil(64);
         if self.words.len() < words {
             self.words.resize(words, 0);
-            self.touched.reserve(words);
+            self.touched.resize(words + 1, 0);
         }
     }
 
-    /// Adds a node; whether it was new.
+    /// Adds a node; whether it was new. Without branches: whether a neighbor was seen before is
+    /// what no branch predictor can know.
     #[inline(always)]
     pub(super) fn insert(&mut self, node: NodeId) -> bool {
-        let word = &mut self.words[node.index() / 64];
+        let at = node.index() / 64;
+        let word = &mut self.words[at];
         let bit = 1 << (node.index() % 64);
         let before = *word;
-        if before == 0 {
-            self.touched.push(node.0 / 64);
-        }
         *word = before | bit;
+        self.touched[self.count] = at as u32;
+        self.count += usize::from(before == 0);
         before & bit == 0
     }
 }

@@ -15,14 +15,15 @@ use serde::Serialize;
 
 use crate::filters::nodes::NodeSet;
 use crate::graph::adjacency::Adjacency;
-use crate::graph::beam::Beam;
+use crate::graph::beam::{Beam, BeamStats};
 use crate::graph::levels::LevelsLayout;
 use crate::kernels::dispatch;
 use crate::scan::{ScanNodes, ScanOne, ScoreNodes, TopK};
-use crate::search::traverse::Walk;
+use crate::quantizers::{CodeKind, Codes, QueryCodes};
+use crate::search::traverse::{WalkCodes, WalkRows};
 use crate::types::{Admit, AdmitAll, AdmitAllBut, Metric, Neighbor, NodeId};
 use crate::vectors::{Form, Vectors, query_scale};
-use crate::with_element;
+use crate::{with_codes, with_element};
 
 /// Size of the candidate list where a query names none. Raised to `k`.
 pub const DEFAULT_EF: usize = 100;
@@ -40,6 +41,8 @@ pub struct Target<'a> {
     pub metric: Metric,
     /// `[n]` scales for cosine, else empty.
     pub scales: &'a [f32],
+    /// What a walk reads in place of the vectors, if there is that.
+    pub codes: Option<Codes<'a>>,
     /// The base layer.
     pub graph: Adjacency<'a>,
     /// The words of the levels section, and where its parts lie.
@@ -53,6 +56,9 @@ pub struct SearchParams {
     pub k: usize,
     /// Size of the candidate list; `None` is [`DEFAULT_EF`]. Raised to `k` where it is smaller.
     pub ef: Option<usize>,
+    /// How many of the candidates that a walk over codes finds are scored on their vectors, the
+    /// closest first; `None`: see [`default_rerank`]. Never fewer than `k` or more than `ef`.
+    pub rerank: Option<usize>,
     /// Score every vector instead of walking the graph.
     pub exact: bool,
     /// Stop then and return the best so far.
@@ -64,7 +70,7 @@ pub struct SearchParams {
 impl SearchParams {
     /// The `k` closest, with defaults for the rest.
     pub fn top(k: usize) -> Self {
-        Self { k, ef: None, exact: false, deadline: None, exclude: None }
+        Self { k, ef: None, rerank: None, exact: false, deadline: None, exclude: None }
     }
 }
 
@@ -150,6 +156,18 @@ pub enum SearchError {
 pub struct Scratch {
     beam: Beam,
     top: TopK,
+    codes: QueryCodes,
+    nodes: Vec<NodeId>,
+    distances: Vec<f32>,
+}
+
+/// How many candidates are scored on their vectors for `k` answers: codes get the order of near
+/// neighbors slightly wrong, and the fewer bits they have the more.
+pub fn default_rerank(kind: CodeKind, k: usize) -> usize {
+    match kind {
+        CodeKind::I8 => k + k / 4 + 6,
+        CodeKind::U4 => 2 * k + 16,
+    }
 }
 
 /// Answers one query: replaces the contents of `found` by at most `k` neighbors, closest first.
@@ -265,22 +283,66 @@ fn run<A: Admit>(
     let ef = params.ef.unwrap_or(DEFAULT_EF).max(k + usize::from(params.exclude.is_some()));
     let deadline = params.deadline;
     let plan = plan(n, matches, ef, params);
-    with_element!(target.vectors.element, E => match plan {
-        Plan::All | Plan::Exact => {
-            let top = &mut scratch.top;
-            top.reset(k);
-            let rows = target.vectors.rows::<E>();
-            let scanned = dispatch(ScanOne { rows, query, form, admit, top, deadline });
-            found.extend(top.sorted().iter().map(Neighbor::from));
-            account(plan, matches, scanned as u64, scanned as u64, scanned < n)
-        }
-        Plan::Walk => {
-            let beam = &mut scratch.beam;
-            let stats = dispatch(Walk { target, query, form, beam, ef, deadline, element: PhantomData::<E> });
-            found.extend(beam.found().iter().filter(|n| admit.admit(n.node)).take(k));
-            account(plan, matches, stats.visited, stats.distances, stats.timed_out)
-        }
+    if plan == Plan::Walk {
+        let stats = match target.codes {
+            Some(codes) => {
+                let keep = k + usize::from(params.exclude.is_some());
+                let rerank = params.rerank.unwrap_or_else(|| default_rerank(codes.layout().kind(), k));
+                let rerank = rerank.clamp(keep, ef);
+                walk_codes(target, codes, scratch, query, form, (ef, rerank), deadline, found)
+            }
+            None => with_element!(target.vectors.element, E => {
+                let rows = target.vectors.rows::<E>();
+                let beam = &mut scratch.beam;
+                let stats = dispatch(WalkRows { target, rows, query, form, beam, ef, deadline });
+                found.extend(beam.found().iter());
+                stats
+            }),
+        };
+        found.retain(|neighbor| admit.admit(neighbor.node));
+        found.truncate(k);
+        return account(plan, matches, stats.visited, stats.distances, stats.timed_out);
+    }
+    with_element!(target.vectors.element, E => {
+        let top = &mut scratch.top;
+        top.reset(k);
+        let rows = target.vectors.rows::<E>();
+        let scanned = dispatch(ScanOne { rows, query, form, admit, top, deadline });
+        found.extend(top.sorted().iter().map(Neighbor::from));
+        account(plan, matches, scanned as u64, scanned as u64, scanned < n)
     })
+}
+
+/// Walks over codes with a list of `ef`, then scores the closest `rerank` on their vectors.
+#[allow(clippy::too_many_arguments, reason = "what a search is told, and where it works")]
+fn walk_codes(
+    target: &Target<'_>,
+    codes: Codes<'_>,
+    scratch: &mut Scratch,
+    query: &[f32],
+    form: Form<'_>,
+    (ef, rerank): (usize, usize),
+    deadline: Option<Instant>,
+    found: &mut Vec<Neighbor>,
+) -> BeamStats {
+    let Scratch { beam, codes: prepared, nodes, distances, .. } = scratch;
+    let scale = form.query_scale();
+    let mut stats = with_codes!(codes.layout().kind(), K => {
+        let kind = PhantomData::<K>;
+        dispatch(WalkCodes { target, codes, query, scale, prepared, beam, ef, deadline, kind })
+    });
+    nodes.clear();
+    nodes.extend(beam.found().iter().take(rerank).map(|neighbor| neighbor.node));
+    stats.distances += nodes.len() as u64;
+    distances.resize(nodes.len(), 0.0);
+    with_element!(target.vectors.element, E => {
+        let rows = target.vectors.rows::<E>();
+        dispatch(ScoreNodes { rows, query, form, nodes, distances });
+    });
+    let scored = nodes.iter().zip(distances.iter());
+    found.extend(scored.map(|(&node, &distance)| Neighbor { distance, node }));
+    found.sort_unstable();
+    stats
 }
 
 fn account(plan: Plan, matches: usize, visited: u64, distances: u64, timed_out: bool) -> Account {

@@ -1,4 +1,5 @@
-//! The walk over the graph, compiled per instruction set and element type.
+//! The walk over the graph, compiled per instruction set and per what it reads: the vectors
+//! themselves, by element type, or their codes, by kind.
 
 use std::marker::PhantomData;
 use std::time::Instant;
@@ -6,31 +7,69 @@ use std::time::Instant;
 use crate::graph::beam::{Beam, BeamStats};
 use crate::graph::levels::descend;
 use crate::kernels::{Element, Isa, Operation};
+use crate::quantizers::{CodeType, Codes, QueryCodes};
 use crate::search::Target;
-use crate::vectors::{Form, RowScorer};
+use crate::types::Scorer;
+use crate::vectors::{Form, RowScorer, Rows};
 
-/// Descends to the base layer and searches it; what was found is left in `beam`.
-pub(super) struct Walk<'a, E> {
+/// Walks by distances of vectors; what was found is left in `beam`.
+pub(super) struct WalkRows<'a, E> {
     pub(super) target: &'a Target<'a>,
+    pub(super) rows: Rows<'a, E>,
     pub(super) query: &'a [f32],
     pub(super) form: Form<'a>,
     pub(super) beam: &'a mut Beam,
     pub(super) ef: usize,
     pub(super) deadline: Option<Instant>,
-    pub(super) element: PhantomData<E>,
 }
 
-impl<E: Element> Operation for Walk<'_, E> {
+impl<E: Element> Operation for WalkRows<'_, E> {
     type Output = BeamStats;
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> BeamStats {
-        let Walk { target, query, form, beam, ef, deadline, .. } = self;
-        let scorer = RowScorer { isa, rows: target.vectors.rows::<E>(), query, form };
-        let (words, layout) = target.levels;
-        let (layers, slot) = layout.top_down(words);
-        let (entry, mut stats) = descend(beam, &scorer, layers, slot);
-        stats.add(beam.search(target.graph, &scorer, &[entry], ef, deadline));
-        stats
+        let Self { target, rows, query, form, beam, ef, deadline } = self;
+        walk(target, &RowScorer { isa, rows, query, form }, beam, ef, deadline)
     }
+}
+
+/// Walks by distances of codes; what was found is left in `beam`.
+pub(super) struct WalkCodes<'a, K> {
+    pub(super) target: &'a Target<'a>,
+    pub(super) codes: Codes<'a>,
+    pub(super) query: &'a [f32],
+    /// `1 / ‖query‖` for cosine.
+    pub(super) scale: f32,
+    pub(super) prepared: &'a mut QueryCodes,
+    pub(super) beam: &'a mut Beam,
+    pub(super) ef: usize,
+    pub(super) deadline: Option<Instant>,
+    pub(super) kind: PhantomData<K>,
+}
+
+impl<K: CodeType> Operation for WalkCodes<'_, K> {
+    type Output = BeamStats;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> BeamStats {
+        let Self { target, codes, query, scale, prepared, beam, ef, deadline, .. } = self;
+        prepared.prepare(target.metric, query, scale, codes);
+        walk(target, &prepared.scorer::<I, K>(isa, codes), beam, ef, deadline)
+    }
+}
+
+/// Descends to the base layer and searches it.
+#[inline(always)]
+fn walk<S: Scorer>(
+    target: &Target<'_>,
+    scorer: &S,
+    beam: &mut Beam,
+    ef: usize,
+    deadline: Option<Instant>,
+) -> BeamStats {
+    let (words, layout) = target.levels;
+    let (layers, slot) = layout.top_down(words);
+    let (entry, mut stats) = descend(beam, scorer, layers, slot);
+    stats.add(beam.search(target.graph, scorer, &[entry], ef, deadline));
+    stats
 }

@@ -14,7 +14,7 @@ use crate::filters::columns::ColumnSchema;
 /// A larger meta section is refused; decoding allocates no more than that.
 pub const META_BYTES_MAX: usize = 4 << 20;
 
-/// The meta section of format version 1.
+/// The meta section of format version 2.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
 pub struct Meta {
     /// Program and version that wrote the segment.
@@ -25,6 +25,39 @@ pub struct Meta {
     pub statistics: Statistics,
     /// Name and kind of each attribute column, in section order.
     pub columns: Vec<ColumnSchema>,
+    /// What searches read in place of the vectors, if there is that.
+    pub codes: Option<CodesRecord>,
+}
+
+/// The codes of a segment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
+pub struct CodesRecord {
+    /// `i8` or `u4`.
+    pub kind: String,
+    /// Bytes from one row to the next.
+    pub stride: u32,
+    /// What the choice rests on, if it was not made beforehand.
+    pub probe: Vec<CodesProbe>,
+}
+
+/// How well codes of one kind find near neighbors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
+pub struct CodesProbe {
+    /// `i8` or `u4`.
+    pub kind: String,
+    /// How many that are closest by codes are scored on their vectors.
+    pub rerank: u32,
+    /// The share of the 10 nearest neighbors that are among them.
+    pub recall: f64,
+}
+
+/// The meta section of format version 1: all of [`Meta`] but the codes.
+#[derive(SchemaRead)]
+struct MetaV1 {
+    writer: String,
+    build: BuildRecord,
+    statistics: Statistics,
+    columns: Vec<ColumnSchema>,
 }
 
 /// The parameters of a build, with those that it found by itself.
@@ -92,11 +125,17 @@ impl Meta {
         wincode::serialize(self)
     }
 
-    /// Reads the section. What is wrong comes as text: the format has no offsets to name.
-    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
+    /// Reads the section of a file of format version `format`. What is wrong comes as text: the
+    /// format has no offsets to name.
+    pub fn decode(bytes: &[u8], format: u32) -> Result<Self, String> {
         if bytes.len() > META_BYTES_MAX {
             return Err(format!("{} bytes, more than {META_BYTES_MAX}", bytes.len()));
         }
-        wincode::deserialize_exact(bytes).map_err(|error| error.to_string())
+        if format > 1 {
+            return wincode::deserialize_exact(bytes).map_err(|error| error.to_string());
+        }
+        let MetaV1 { writer, build, statistics, columns } =
+            wincode::deserialize_exact(bytes).map_err(|error| error.to_string())?;
+        Ok(Self { writer, build, statistics, columns, codes: None })
     }
 }

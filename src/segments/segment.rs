@@ -12,9 +12,10 @@ use crate::graph::adjacency::Adjacency;
 use crate::graph::attach::reachable;
 use crate::graph::levels::{LevelsLayout, MAX_DEGREE};
 use crate::graph::{Graph, MAX_NODES, order};
+use crate::quantizers::{CodeKind, CodeLayout, Codes};
 use crate::search::Target;
 use crate::segments::meta::Meta;
-use crate::types::{ItemId, Metric, NodeId};
+use crate::types::{ItemId, Metric, NodeId, UnknownName};
 use crate::vectors::Vectors;
 
 /// What a segment file is written from. Everything but `columns` is in build order; `order` says
@@ -33,6 +34,8 @@ pub struct SegmentParts<'a> {
     pub vectors: Vectors<'a>,
     /// `[n]` scales for cosine, else empty.
     pub scales: &'a [f32],
+    /// What searches read in place of the vectors, if there is that; as the meta section has it.
+    pub codes: Option<Codes<'a>>,
     /// `[n]` item ids.
     pub ids: &'a [ItemId],
     /// The bytes of each column section, in the order of the schema, rows in stored order.
@@ -72,6 +75,13 @@ pub fn write_segment(
         section.write_slice(&list)?;
     }
 
+    if let Some(codes) = parts.codes {
+        writer.begin_section(SectionKind::CodeCenter, 0)?.write_slice(codes.center())?;
+        let mut section = writer.begin_section(SectionKind::Codes, 0)?;
+        for built in parts.order {
+            section.write(codes.row_bytes(*built))?;
+        }
+    }
     if !parts.scales.is_empty() {
         let scales: Vec<f32> = parts.order.iter().map(|b| parts.scales[b.index()]).collect();
         writer.begin_section(SectionKind::VectorScales, 0)?.write_slice(&scales)?;
@@ -102,6 +112,7 @@ pub struct Segment {
     n: usize,
     dim: usize,
     levels: LevelsLayout,
+    codes: Option<CodeLayout>,
     /// Validated on first use; what was wrong is remembered too.
     columns: Vec<OnceLock<Result<ColumnLayout, Corruption>>>,
 }
@@ -120,6 +131,7 @@ impl Segment {
         let degree = meta.build.max_degree as usize;
         check_graph(&file, n, degree)?;
         let levels = read_levels(&file, n)?;
+        let codes = check_codes(&file, &meta, n, dim)?;
         let row_bytes = dim * geometry.element.bytes();
         file.section_as::<u8>(SectionKind::Vectors, 0, n.saturating_mul(row_bytes))?;
         // Also where the metric needs none: `target` hands out what is there.
@@ -130,7 +142,7 @@ impl Segment {
         file.section_as::<ItemId>(SectionKind::ItemIds, 0, n)?;
         check_lookup(&file, n)?;
         let columns = meta.columns.iter().map(|_| OnceLock::new()).collect();
-        Ok(Self { file, meta, n, dim, levels, columns })
+        Ok(Self { file, meta, n, dim, levels, codes, columns })
     }
 
     /// The file behind it.
@@ -159,6 +171,10 @@ impl Segment {
             vectors: self.vectors(),
             metric: self.file.geometry().metric,
             scales: self.typed(SectionKind::VectorScales),
+            codes: self.codes.map(|layout| {
+                let (rows, center) = (SectionKind::Codes, SectionKind::CodeCenter);
+                Codes::new(self.typed(rows), layout, self.typed(center))
+            }),
             graph: self.graph(),
             levels: (self.typed(SectionKind::Levels), &self.levels),
         }
@@ -264,13 +280,43 @@ fn read_meta(file: &SegmentFile) -> Result<Meta, Corruption> {
         return Err(file.missing(SectionKind::Meta, 0));
     };
     let corrupt = |expected: &str, found| file.corruption(SectionKind::Meta, 0, 0, expected, found);
-    let meta = Meta::decode(bytes).map_err(|found| corrupt("a meta record", found))?;
+    let meta = Meta::decode(bytes, file.header().format).map_err(|found| corrupt("a meta record", found))?;
     let degree = meta.build.max_degree as usize;
     if degree == 0 || degree > MAX_DEGREE {
         let expected = format!("a max_degree of 1 to {MAX_DEGREE}");
         return Err(corrupt(&expected, degree.to_string()));
     }
     Ok(meta)
+}
+
+/// Checks that code rows and their center are as long as the meta section says, and the center
+/// finite. Row contents are not read: whatever they are, they are numbers.
+fn check_codes(
+    file: &SegmentFile,
+    meta: &Meta,
+    n: usize,
+    dim: usize,
+) -> Result<Option<CodeLayout>, Corruption> {
+    let Some(record) = &meta.codes else { return Ok(None) };
+    let corrupt = |expected: String, found: String| {
+        file.corruption(SectionKind::Meta, 0, 0, expected, found)
+    };
+    let kind: CodeKind = record.kind.parse().map_err(|error: UnknownName| {
+        corrupt(format!("a kind of codes among {}", error.expected), error.found)
+    })?;
+    let layout = CodeLayout::with_stride(kind, dim, record.stride as usize).map_err(|least| {
+        let expected = format!("a stride of {kind} codes from {least}, a multiple of 4");
+        corrupt(expected, record.stride.to_string())
+    })?;
+    file.section_as::<u8>(SectionKind::Codes, 0, n.saturating_mul(layout.stride()))?;
+    let center = file.section_as::<f32>(SectionKind::CodeCenter, 0, dim)?;
+    match center.iter().position(|x| !x.is_finite()) {
+        None => Ok(Some(layout)),
+        Some(at) => {
+            let (expected, found) = ("a finite number".to_owned(), center[at].to_string());
+            Err(file.corruption(SectionKind::CodeCenter, 0, at as u64 * 4, expected, found))
+        }
+    }
 }
 
 fn check_graph(file: &SegmentFile, n: usize, degree: usize) -> Result<(), Corruption> {

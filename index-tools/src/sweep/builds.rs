@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use vicinage::builder::{BuildParams, BuilderKind};
+use vicinage::builder::{BuildParams, BuilderKind, CodesChoice};
 use vicinage::index::SearchParams;
 use vicinage::types::{ElementType, Metric};
 
@@ -17,7 +17,9 @@ use crate::results::Params;
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct BuildSpec {
     pub(crate) builder: String,
-    pub(crate) max_degree: usize,
+    /// As `build` has it for the metric where it is not named.
+    pub(crate) max_degree: Option<usize>,
+    pub(crate) codes: String,
     pub(crate) ef_construction: usize,
     pub(crate) alpha: Option<f32>,
     pub(crate) backfill: Option<bool>,
@@ -33,7 +35,8 @@ impl Default for BuildSpec {
         let params = BuildParams::new(Metric::L2);
         Self {
             builder: params.builder.name().to_owned(),
-            max_degree: params.max_degree,
+            max_degree: None,
+            codes: params.codes.name().to_owned(),
             ef_construction: params.ef_construction,
             alpha: None,
             backfill: None,
@@ -48,6 +51,7 @@ impl BuildSpec {
     /// Checks the names, which the build would refuse only after others were built.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         self.builder.parse::<BuilderKind>().map_err(|e| Failure::usage(e.to_string()))?;
+        self.codes.parse::<CodesChoice>().map_err(|e| Failure::usage(e.to_string()))?;
         if let Some(element) = &self.element {
             element.parse::<ElementType>().map_err(|e| Failure::usage(e.to_string()))?;
         }
@@ -58,11 +62,12 @@ impl BuildSpec {
     pub(crate) fn arguments(&self) -> Vec<String> {
         let mut flags = vec![
             ("--builder", self.builder.clone()),
-            ("--max-degree", self.max_degree.to_string()),
+            ("--codes", self.codes.clone()),
             ("--ef-construction", self.ef_construction.to_string()),
             ("--seed", self.seed.to_string()),
             ("--threads", self.threads.to_string()),
         ];
+        flags.extend(self.max_degree.map(|degree| ("--max-degree", degree.to_string())));
         flags.extend(self.alpha.map(|alpha| ("--alpha", alpha.to_string())));
         flags.extend(self.backfill.map(|backfill| ("--backfill", backfill.to_string())));
         flags.extend(self.element.clone().map(|element| ("--element", element)));

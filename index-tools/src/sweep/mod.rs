@@ -201,7 +201,7 @@ impl BuildFlags {
     fn specs(&self, configured: Vec<BuildSpec>) -> Vec<BuildSpec> {
         let specs = if configured.is_empty() { vec![BuildSpec::default()] } else { configured };
         let specs = cross(specs, &self.builder, |s, b| s.builder = b.name().to_owned());
-        let specs = cross(specs, &self.max_degree, |s, n| s.max_degree = n);
+        let specs = cross(specs, &self.max_degree, |s, n| s.max_degree = Some(n));
         let specs = cross(specs, &self.ef_construction, |s, n| s.ef_construction = n);
         let specs = cross(specs, &self.alpha, |s, a| s.alpha = Some(a));
         cross(specs, &self.element, |s, e| s.element = Some(e.name().to_owned()))
@@ -450,6 +450,6 @@ mod tests {
         };
         let specs = flags.specs(Vec::new());
         assert_eq!(specs.len(), 6);
-        assert!(specs.iter().any(|s| s.max_degree == 32 && s.ef_construction == 100));
+        assert!(specs.iter().any(|s| s.max_degree == Some(32) && s.ef_construction == 100));
     }
 }

@@ -1,0 +1,316 @@
+//! Codes: small integer stand-ins of vectors, which traversal reads in place of the vectors.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `mod.rs` | the layout of code rows, and a view of them |
+//! | `encode.rs` | from vectors to code rows |
+//! | `query.rs` | a query prepared for codes, and the scorer of searches |
+//! | `space.rs` | distances among coded items, which graphs are built by |
+//!
+//! A vector `x` (for cosine: brought to unit length) is coded as
+//! `x ≈ center + scale · c`, with one `center` for all items, a scale of its own, and whole numbers
+//! `c`: −127 … 127 in a byte ([`CodeKind::I8`]), or the odd ones of −15 … 15 in half a byte
+//! ([`CodeKind::U4`]). Subtracting the center changes no L2 distance and every inner product with a
+//! query by the same amount, and makes the range that codes must cover smaller.
+//!
+//! A row carries what turns one integer product into a distance, so that scoring touches nothing
+//! else of an item:
+//! ```text
+//! code bytes (a multiple of 32) | scale f32 | half_square f32 | extra f32 | zeros up to the stride
+//! ```
+//! With `x' = x − center`: `half_square = (‖x'‖² + extra²) / 2`, and `extra` is the component by which
+//! an inner-product index is augmented so that all items have one norm (0 for the other metrics; see
+//! [`CodeSpace`]). Then for a query `q' = q − center ≈ step · p`, `p` in −127 … 127:
+//!
+//! | metric | distance, with `D = Σ c_i p_i` |
+//! |---|---|
+//! | l2 | `‖q'‖² + 2 half_square − 2 scale · step · D` |
+//! | cosine | `‖q'‖² / 2 + half_square − scale · step · D` |
+//! | ip | `−q · center − scale · step · D`, where `q` itself is what `p` codes |
+//!
+//! The forms are those of locally-adaptive vector quantization (Aguerrebere et al., VLDB 2023) with
+//! the correction of RaBitQ (Gao & Long, SIGMOD 2024, equation 12): `scale = ‖x'‖² / Σ c_i x'_i`,
+//! which is what makes `scale · c · q` exact where `q` lies in the direction of `x'`, as near
+//! neighbors do.
+
+mod encode;
+mod query;
+mod space;
+
+use bytemuck::{Pod, Zeroable};
+use serde::{Deserialize, Serialize};
+
+use crate::kernels::{CodeQuery, Isa};
+use crate::types::{NodeId, named};
+
+pub use encode::encode_rows;
+pub use query::{CodeScorer, QueryCodes};
+pub use space::CodeSpace;
+
+/// How many bits a component has in codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CodeKind {
+    /// A byte: `c + 128`.
+    I8,
+    /// Half a byte: `(c + 15) / 2`.
+    U4,
+}
+
+impl CodeKind {
+    /// Every kind.
+    pub const ALL: [CodeKind; 2] = [CodeKind::I8, CodeKind::U4];
+
+    /// The name used on command lines, in files and in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            CodeKind::I8 => "i8",
+            CodeKind::U4 => "u4",
+        }
+    }
+}
+
+named!(CodeKind, "kind of codes");
+
+/// A kind of codes as a type, so that loops are compiled for it.
+pub trait CodeType: Copy + Send + Sync {
+    /// `D` of the module's table, of `N` rows.
+    fn dot<I: Isa, const N: usize>(isa: I, query: CodeQuery<'_>, rows: [&[u8]; N]) -> [i32; N];
+}
+
+/// [`CodeKind::I8`].
+#[derive(Clone, Copy, Debug)]
+pub struct I8;
+
+/// [`CodeKind::U4`].
+#[derive(Clone, Copy, Debug)]
+pub struct U4;
+
+impl CodeType for I8 {
+    #[inline(always)]
+    fn dot<I: Isa, const N: usize>(isa: I, query: CodeQuery<'_>, rows: [&[u8]; N]) -> [i32; N] {
+        isa.dot_i8(query, rows)
+    }
+}
+
+impl CodeType for U4 {
+    #[inline(always)]
+    fn dot<I: Isa, const N: usize>(isa: I, query: CodeQuery<'_>, rows: [&[u8]; N]) -> [i32; N] {
+        isa.dot_u4(query, rows)
+    }
+}
+
+/// Runs `$body` with the type parameter `$K` bound to the kind of codes named by `$kind`.
+#[macro_export]
+macro_rules! with_codes {
+    ($kind:expr, $K:ident => $body:expr) => {
+        match $kind {
+            $crate::quantizers::CodeKind::I8 => {
+                type $K = $crate::quantizers::I8;
+                $body
+            }
+            $crate::quantizers::CodeKind::U4 => {
+                type $K = $crate::quantizers::U4;
+                $body
+            }
+        }
+    };
+}
+
+/// Code bytes come in groups of so many; the kernels have no tails.
+const GROUP: usize = 32;
+
+/// Bytes after the codes: scale, half square, extra.
+const TAIL: usize = 12;
+
+/// A cache line.
+const LINE: usize = 64;
+
+/// Rows begin on cache lines of their own where that makes them longer by no more than this share:
+/// fewer lines are touched then, at the price of memory.
+const WASTE: f64 = 0.2;
+
+/// Where the parts of a code row lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CodeLayout {
+    kind: CodeKind,
+    dim: usize,
+    stride: usize,
+}
+
+impl CodeLayout {
+    /// The layout that builds write.
+    pub fn new(kind: CodeKind, dim: usize) -> Self {
+        let tight = code_bytes(kind, dim) + TAIL;
+        let whole_lines = tight.next_multiple_of(LINE);
+        let waste = (whole_lines - tight) as f64 / tight as f64;
+        let stride = if waste <= WASTE { whole_lines } else { tight };
+        Self { kind, dim, stride }
+    }
+
+    /// A layout with the stride that a file states; the smallest that there could be where that is
+    /// too small or no multiple of 4.
+    pub fn with_stride(kind: CodeKind, dim: usize, stride: usize) -> Result<Self, usize> {
+        let tight = code_bytes(kind, dim) + TAIL;
+        let fits = stride >= tight && stride <= tight + LINE && stride.is_multiple_of(4);
+        if fits { Ok(Self { kind, dim, stride }) } else { Err(tight) }
+    }
+
+    /// Bits a component.
+    pub fn kind(self) -> CodeKind {
+        self.kind
+    }
+
+    /// Components of the vectors.
+    pub fn dim(self) -> usize {
+        self.dim
+    }
+
+    /// Bytes from one row to the next.
+    pub fn stride(self) -> usize {
+        self.stride
+    }
+
+    /// Bytes of codes in a row.
+    fn code_bytes(self) -> usize {
+        code_bytes(self.kind, self.dim)
+    }
+}
+
+fn code_bytes(kind: CodeKind, dim: usize) -> usize {
+    match kind {
+        CodeKind::I8 => dim.next_multiple_of(GROUP),
+        CodeKind::U4 => dim.div_ceil(2 * GROUP) * GROUP,
+    }
+}
+
+/// Code rows `[n, stride]` and their center `[dim]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Codes<'a> {
+    bytes: &'a [u8],
+    layout: CodeLayout,
+    center: &'a [f32],
+}
+
+/// One row.
+#[derive(Clone, Copy, Debug)]
+struct CodeRow<'a> {
+    codes: &'a [u8],
+    scale: f32,
+    half_square: f32,
+    extra: f32,
+}
+
+impl<'a> Codes<'a> {
+    /// A view of rows; `bytes.len()` is a multiple of the stride, `center` is `[dim]`.
+    ///
+    /// # Panics
+    /// If they are not.
+    pub fn new(bytes: &'a [u8], layout: CodeLayout, center: &'a [f32]) -> Self {
+        assert!(bytes.len().is_multiple_of(layout.stride), "code rows of another length");
+        assert_eq!(center.len(), layout.dim);
+        Self { bytes, layout, center }
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.bytes.len() / self.layout.stride
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Where the parts of a row lie.
+    pub fn layout(&self) -> CodeLayout {
+        self.layout
+    }
+
+    /// What is subtracted from every vector.
+    pub fn center(&self) -> &'a [f32] {
+        self.center
+    }
+
+    /// The bytes of one row, the stride's padding included.
+    #[inline(always)]
+    pub fn row_bytes(&self, node: NodeId) -> &'a [u8] {
+        let stride = self.layout.stride;
+        &self.bytes[node.index() * stride..][..stride]
+    }
+
+    #[inline(always)]
+    fn row(&self, node: NodeId) -> CodeRow<'a> {
+        let (codes, tail) = self.row_bytes(node).split_at(self.layout.code_bytes());
+        let tail = tail.first_chunk::<TAIL>().unwrap_or(&[0; TAIL]);
+        let [scale, half_square, extra]: [f32; 3] = bytemuck::pod_read_unaligned(tail);
+        CodeRow { codes, scale, half_square, extra }
+    }
+}
+
+/// Code rows in memory that begin on a cache line.
+#[derive(Clone, Debug, Default)]
+pub struct CodeBytes {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C, align(64))]
+struct Line([u8; LINE]);
+
+impl CodeBytes {
+    /// So many zero bytes.
+    pub fn zeroed(len: usize) -> Self {
+        Self { lines: vec![Line([0; LINE]); len.div_ceil(LINE)], len }
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &bytemuck::cast_slice(&self.lines)[..self.len]
+    }
+
+    /// The bytes, to be written.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+    }
+}
+
+/// `Σ a_i b_i` in sixteen chains, in the same order on every instruction set: what is derived from
+/// it is the same everywhere.
+#[inline(always)]
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let mut lanes = [0.0_f32; LANES];
+    let (whole_a, whole_b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let (rest_a, rest_b) = (whole_a.remainder(), whole_b.remainder());
+    for (a, b) in whole_a.zip(whole_b) {
+        for lane in 0..LANES {
+            lanes[lane] += a[lane] * b[lane];
+        }
+    }
+    for (lane, (a, b)) in lanes.iter_mut().zip(rest_a.iter().zip(rest_b)) {
+        *lane += a * b;
+    }
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        for lane in 0..width {
+            lanes[lane] += lanes[lane + width];
+        }
+    }
+    lanes[0]
+}
+
+/// The largest magnitude.
+#[inline(always)]
+fn largest(values: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let mut lanes = [0.0_f32; LANES];
+    for chunk in values.chunks(LANES) {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane = lane.max(value.abs());
+        }
+    }
+    lanes.iter().fold(0.0, |a, b| a.max(*b))
+}

@@ -1,0 +1,148 @@
+//! A query prepared for codes, and the scorer of searches.
+
+use std::marker::PhantomData;
+
+use super::{CodeKind, CodeLayout, CodeType, Codes, GROUP, dot, largest};
+use crate::kernels::{CodeQuery, Isa};
+use crate::types::{Metric, NodeId, Scorer};
+
+/// What turns `D` and the numbers of a row into a distance:
+/// `bias + weight · half_square + factor · scale · D + extra_factor · extra`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct CodeForm {
+    pub(super) bias: f32,
+    pub(super) weight: f32,
+    pub(super) factor: f32,
+    pub(super) extra_factor: f32,
+}
+
+/// A query as whole numbers. Memory is reused from query to query.
+#[derive(Clone, Debug, Default)]
+pub struct QueryCodes {
+    /// In the order that the kernel of the kind wants.
+    components: Vec<i8>,
+    sum: i32,
+    form: CodeForm,
+    /// The query as it is coded, before rounding.
+    vector: Vec<f32>,
+}
+
+impl QueryCodes {
+    /// Prepares `query`, `[dim]`, for `codes`. `query_scale` is `1 / ‖query‖` for cosine and not read
+    /// otherwise. Cost: about four distances on vectors.
+    #[inline(always)]
+    pub fn prepare(&mut self, metric: Metric, query: &[f32], query_scale: f32, codes: Codes<'_>) {
+        let center = codes.center;
+        assert_eq!(query.len(), center.len());
+        self.vector.clear();
+        match metric {
+            Metric::Ip => self.vector.extend_from_slice(query),
+            Metric::L2 => self.vector.extend(query.iter().zip(center).map(|(q, c)| q - c)),
+            Metric::Cosine => {
+                self.vector.extend(query.iter().zip(center).map(|(q, c)| q * query_scale - c));
+            }
+        }
+        let step = largest(&self.vector) / 127.0;
+        self.round(codes.layout, step);
+        let square = dot(&self.vector, &self.vector);
+        self.form = match metric {
+            Metric::L2 => CodeForm { bias: square, weight: 2.0, factor: -2.0 * step, extra_factor: 0.0 },
+            Metric::Cosine => {
+                CodeForm { bias: 0.5 * square, weight: 1.0, factor: -step, extra_factor: 0.0 }
+            }
+            Metric::Ip => {
+                let bias = -dot(query, center);
+                CodeForm { bias, weight: 0.0, factor: -step, extra_factor: 0.0 }
+            }
+        };
+    }
+
+    /// Rounds `vector` to multiples of `step`.
+    #[inline(always)]
+    fn round(&mut self, layout: CodeLayout, step: f32) {
+        let per_unit = if step > 0.0 { 1.0 / step } else { 0.0 };
+        let bytes = layout.code_bytes();
+        self.components.clear();
+        match layout.kind {
+            CodeKind::I8 => {
+                self.components.resize(bytes, 0);
+                for (component, x) in self.components.iter_mut().zip(&self.vector) {
+                    *component = (x * per_unit).round_ties_even() as i8;
+                }
+            }
+            CodeKind::U4 => {
+                self.components.resize(2 * bytes, 0);
+                let (low, high) = self.components.split_at_mut(bytes);
+                let halves = low.chunks_exact_mut(GROUP).zip(high.chunks_exact_mut(GROUP));
+                for ((low, high), group) in halves.zip(self.vector.chunks(2 * GROUP)) {
+                    let (first, second) = group.split_at(group.len().min(GROUP));
+                    for (out, x) in low.iter_mut().zip(first).chain(high.iter_mut().zip(second)) {
+                        *out = (x * per_unit).round_ties_even() as i8;
+                    }
+                }
+            }
+        }
+        self.sum = self.components.iter().map(|x| i32::from(*x)).sum();
+    }
+
+    /// Scores `codes`, for which the query was prepared, of the kind `K`.
+    #[inline(always)]
+    pub fn scorer<'a, I: Isa, K: CodeType>(
+        &'a self,
+        isa: I,
+        codes: Codes<'a>,
+    ) -> CodeScorer<'a, I, K> {
+        let query = CodeQuery { components: &self.components, sum: self.sum };
+        CodeScorer { isa, codes, query, form: self.form, kind: PhantomData }
+    }
+}
+
+/// Scores code rows against one prepared query, four at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct CodeScorer<'a, I, K> {
+    pub(super) isa: I,
+    pub(super) codes: Codes<'a>,
+    pub(super) query: CodeQuery<'a>,
+    pub(super) form: CodeForm,
+    pub(super) kind: PhantomData<K>,
+}
+
+impl<I: Isa, K: CodeType> CodeScorer<'_, I, K> {
+    #[inline(always)]
+    fn some<const N: usize>(&self, nodes: &[NodeId], distances: &mut [f32]) {
+        let rows: [_; N] = std::array::from_fn(|i| self.codes.row(nodes[i]));
+        let dots = K::dot::<I, N>(self.isa, self.query, std::array::from_fn(|i| rows[i].codes));
+        let CodeForm { bias, weight, factor, extra_factor } = self.form;
+        for i in 0..N {
+            distances[i] = bias
+                + weight * rows[i].half_square
+                + factor * rows[i].scale * dots[i] as f32
+                + extra_factor * rows[i].extra;
+        }
+    }
+}
+
+impl<I: Isa, K: CodeType> Scorer for CodeScorer<'_, I, K> {
+    #[inline(always)]
+    fn score(&self, nodes: &[NodeId], distances: &mut [f32]) {
+        let whole = nodes.len() / 4 * 4;
+        let (nodes, last_nodes) = nodes.split_at(whole);
+        let (distances, last_distances) = distances.split_at_mut(whole);
+        for (nodes, distances) in nodes.chunks_exact(4).zip(distances.chunks_exact_mut(4)) {
+            self.some::<4>(nodes, distances);
+        }
+        for (node, distance) in last_nodes.iter().zip(last_distances) {
+            self.some::<1>(std::slice::from_ref(node), std::slice::from_mut(distance));
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, node: NodeId) {
+        self.isa.prefetch_bytes(self.codes.row_bytes(node));
+    }
+
+    #[inline(always)]
+    fn prefetch_list(&self, list: &[NodeId]) {
+        self.isa.prefetch_bytes(bytemuck::cast_slice(list));
+    }
+}
