@@ -97,7 +97,7 @@ pub(crate) struct Point {
     pub(crate) python_loop: bool,
     pub(crate) filter: Option<FilterFigures>,
     pub(crate) stream: Option<StreamFigures>,
-    /// Instruction set of the kernels: `avx512`, `avx2`, `scalar`.
+    /// Instruction set of the kernels: `avx512`, `avx2-vnni`, `avx2`, `scalar`.
     pub(crate) isa: Option<String>,
     /// Model of the processor.
     pub(crate) cpu: String,

@@ -3,27 +3,43 @@
 
 use std::arch::x86_64::*;
 
-use super::{Element, Isa, Operation, PREFETCH_LINES};
+use super::{CodeQuery, Element, Isa, Operation, code_bytes};
 use crate::types::ElementType;
 
-/// Proof that the processor has AVX2, FMA and F16C: only [`Avx2::detect`] makes one.
+/// Proof that the processor has AVX2, FMA and F16C, and AVX-VNNI where `VNNI` says so: only
+/// [`Avx2::detect`] makes one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Avx2(());
+pub(super) struct Avx2<const VNNI: bool>(());
 
 const LANES: usize = 8;
 
-impl Avx2 {
+impl<const VNNI: bool> Avx2<VNNI> {
     pub(super) fn detect() -> Option<Self> {
         let present = is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
-            && is_x86_feature_detected!("f16c");
+            && is_x86_feature_detected!("f16c")
+            && (!VNNI || is_x86_feature_detected!("avxvnni"));
         present.then_some(Self(()))
     }
+}
 
+impl Avx2<false> {
     /// Runs an operation compiled with this set's features.
     pub(super) fn enter<O: Operation>(self, operation: O) -> O::Output {
         #[target_feature(enable = "avx2,fma,f16c")]
-        fn entry<O: Operation>(operation: O, isa: Avx2) -> O::Output {
+        fn entry<O: Operation>(operation: O, isa: Avx2<false>) -> O::Output {
+            operation.run(isa)
+        }
+        // SAFETY: `self` exists only where the processor has these features.
+        unsafe { entry(operation, self) }
+    }
+}
+
+impl Avx2<true> {
+    /// Runs an operation compiled with this set's features.
+    pub(super) fn enter<O: Operation>(self, operation: O) -> O::Output {
+        #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+        fn entry<O: Operation>(operation: O, isa: Avx2<true>) -> O::Output {
             operation.run(isa)
         }
         // SAFETY: `self` exists only where the processor has these features.
@@ -141,7 +157,211 @@ fn widen<E: Element>(row: &[E], out: &mut [f32]) {
     }
 }
 
-impl Isa for Avx2 {
+/// Bytes of codes in a vector.
+const BYTES: usize = 32;
+
+/// 32 bytes of codes or of a query for them.
+///
+/// # Safety
+/// `from` must be valid for reading 32 bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn load_codes<T>(from: *const T) -> __m256i {
+    // SAFETY: the caller vouches for 32 readable bytes; an unaligned load.
+    unsafe { _mm256_loadu_si256(from.cast()) }
+}
+
+/// `value` in the first of eight lanes, zero in the others.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn first_lane(value: i32) -> __m256i {
+    _mm256_zextsi128_si256(_mm_cvtsi32_si128(value))
+}
+
+/// The sum of each vector's lanes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn totals<const N: usize>(sums: [__m256i; N]) -> [i32; N] {
+    let mut totals = [0; N];
+    if let [a, b, c, d] = sums[..] {
+        // Four sums at once: each half of `four` holds a part of each.
+        let ab = _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+        let cd = _mm256_add_epi32(_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
+        let four = _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
+        totals.copy_from_slice(&bytemuck::cast::<_, [i32; 4]>(add_halves(four)));
+    } else {
+        for (total, sum) in totals.iter_mut().zip(sums) {
+            let four = add_halves(sum);
+            let two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+            *total = _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32::<1>(two)));
+        }
+    }
+    totals
+}
+
+/// Four lanes that sum to what the eight of `x` do.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn add_halves(x: __m256i) -> __m128i {
+    _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x))
+}
+
+/// Adds four products to each lane. `|row − 128|` is at most 128, so two products fill 16 bits
+/// without saturating: 2 · 128 · 127 = 32,512. (The query takes the sign: −128 has no opposite.)
+#[inline]
+#[target_feature(enable = "avx2")]
+fn step_i8(sum: __m256i, x: __m256i, q: __m256i) -> __m256i {
+    let code = _mm256_xor_si256(x, _mm256_set1_epi8(-128));
+    let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(code), _mm256_sign_epi8(q, code));
+    _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+}
+
+/// Defines [`Isa::dot_i8`] for a step that adds products of 32 bytes to a sum, and for the
+/// multiple of `Σ q_i` that sums start from. `CHAINS` sums per row hide the step's latency.
+macro_rules! define_dot_i8 {
+    ($name:ident, $features:literal, $step:ident, $start:literal) => {
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn $name<const N: usize, const CHAINS: usize>(
+            query: CodeQuery<'_>,
+            rows: [&[u8]; N],
+        ) -> [i32; N] {
+            let len = code_bytes::<1, N>(query, rows);
+            let mut sums = [[_mm256_setzero_si256(); CHAINS]; N];
+            for sum in &mut sums {
+                sum[0] = first_lane(query.sum.wrapping_mul($start));
+            }
+            let q = query.components.as_ptr();
+            let mut at = 0;
+            // SAFETY: every offset stays below `len`, a multiple of 32 that the query and all
+            // rows share.
+            unsafe {
+                while at < len {
+                    for chain in 0..CHAINS {
+                        let at = at + chain * BYTES;
+                        if at < len {
+                            let q = load_codes(q.add(at));
+                            for (sum, row) in sums.iter_mut().zip(rows) {
+                                let x = load_codes(row.as_ptr().add(at));
+                                sum[chain] = $step(sum[chain], x, q);
+                            }
+                        }
+                    }
+                    at += CHAINS * BYTES;
+                }
+            }
+            let mut wide = [_mm256_setzero_si256(); N];
+            for (wide, sum) in wide.iter_mut().zip(sums) {
+                for chain in sum {
+                    *wide = _mm256_add_epi32(*wide, chain);
+                }
+            }
+            totals(wide)
+        }
+    };
+}
+
+define_dot_i8!(dot_i8, "avx2", step_i8, 0);
+define_dot_i8!(dot_i8_vnni, "avx2,avxvnni", _mm256_dpbusd_avx_epi32, -128);
+
+/// [`Isa::dot_u4`]: `Σ u · q` in 16 bits, which eight sums of two products fill without
+/// overflowing (16 · 15 · 127 = 30,480), then twice that in 32 bits, from `−15 · Σ q_i` on.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn dot_u4<const N: usize>(query: CodeQuery<'_>, rows: [&[u8]; N]) -> [i32; N] {
+    let len = code_bytes::<2, N>(query, rows);
+    let nibble = _mm256_set1_epi8(15);
+    let mut sums = [first_lane(query.sum.wrapping_mul(-15)); N];
+    let q = query.components.as_ptr();
+    let mut at = 0;
+    while at < len {
+        let end = len.min(at + 4 * BYTES);
+        let mut pairs = [_mm256_setzero_si256(); N];
+        while at < end {
+            // SAFETY: `at` is below `len`, a multiple of 32 that all rows share; the query is
+            // twice as long.
+            let (low, high) = unsafe { (load_codes(q.add(at)), load_codes(q.add(len + at))) };
+            for (pairs, row) in pairs.iter_mut().zip(rows) {
+                // SAFETY: as above.
+                let x = unsafe { load_codes(row.as_ptr().add(at)) };
+                let u = _mm256_and_si256(x, nibble);
+                *pairs = _mm256_add_epi16(*pairs, _mm256_maddubs_epi16(u, low));
+                let u = _mm256_and_si256(_mm256_srli_epi16::<4>(x), nibble);
+                *pairs = _mm256_add_epi16(*pairs, _mm256_maddubs_epi16(u, high));
+            }
+            at += BYTES;
+        }
+        for (sum, pairs) in sums.iter_mut().zip(pairs) {
+            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(2)));
+        }
+    }
+    totals(sums)
+}
+
+/// Adds `Σ u · q` of the low nibbles of `x` to the first sum and 16 times that of the high ones,
+/// which are multiplied where they stand, to the second.
+#[inline]
+#[target_feature(enable = "avx2,avxvnni")]
+fn step_u4_vnni(sums: &mut [__m256i; 2], x: __m256i, [low, high]: [__m256i; 2]) {
+    let nibble = _mm256_set1_epi8(15);
+    sums[0] = _mm256_dpbusd_avx_epi32(sums[0], _mm256_and_si256(x, nibble), low);
+    sums[1] = _mm256_dpbusd_avx_epi32(sums[1], _mm256_andnot_si256(nibble, x), high);
+}
+
+/// [`Isa::dot_u4`] by `vpdpbusd`: `2 · low + high / 8`, with `high` from `−8 · 15 · Σ q_i` on.
+#[inline]
+#[target_feature(enable = "avx2,avxvnni")]
+fn dot_u4_vnni<const N: usize, const CHAINS: usize>(
+    query: CodeQuery<'_>,
+    rows: [&[u8]; N],
+) -> [i32; N] {
+    let len = code_bytes::<2, N>(query, rows);
+    let zero = _mm256_setzero_si256();
+    let mut sums = [[[zero; 2]; CHAINS]; N];
+    for sum in &mut sums {
+        sum[0][1] = first_lane(query.sum.wrapping_mul(-120));
+    }
+    let q = query.components.as_ptr();
+    let mut at = 0;
+    // SAFETY: every offset stays below `len`, a multiple of 32 that all rows share; the query is
+    // twice as long.
+    unsafe {
+        while at < len {
+            for chain in 0..CHAINS {
+                let at = at + chain * BYTES;
+                if at < len {
+                    let q = [load_codes(q.add(at)), load_codes(q.add(len + at))];
+                    for (sum, row) in sums.iter_mut().zip(rows) {
+                        step_u4_vnni(&mut sum[chain], load_codes(row.as_ptr().add(at)), q);
+                    }
+                }
+            }
+            at += CHAINS * BYTES;
+        }
+    }
+    let mut wide = [zero; N];
+    for (wide, sum) in wide.iter_mut().zip(sums) {
+        for [low, high] in sum {
+            let twice = _mm256_add_epi32(_mm256_slli_epi32::<1>(low), _mm256_srai_epi32::<3>(high));
+            *wide = _mm256_add_epi32(*wide, twice);
+        }
+    }
+    totals(wide)
+}
+
+/// Asks for every cache line of `row`.
+#[inline(always)]
+pub(super) fn prefetch_lines(row: &[u8]) {
+    let into_line = row.as_ptr().addr() % 64;
+    let first = row.as_ptr().wrapping_sub(into_line);
+    for line in 0..(into_line + row.len()).div_ceil(64) {
+        // SAFETY: a prefetch reads nothing that a program could see and faults nowhere; its line
+        // holds bytes of `row`.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(line * 64).cast()) };
+    }
+}
+
+impl<const VNNI: bool> Isa for Avx2<VNNI> {
     #[inline(always)]
     fn dot<E: Element>(self, query: &[f32], row: &[E]) -> f32 {
         // SAFETY: `self` exists only where the processor has the features.
@@ -175,12 +395,32 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    fn prefetch<E: Element>(self, row: &[E]) {
-        let start = row.as_ptr().cast::<i8>();
-        let lines = size_of_val(row).div_ceil(64).min(PREFETCH_LINES);
-        for line in 0..lines {
-            // SAFETY: the address lies inside `row`; a prefetch has no effect on memory.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(start.add(line * 64)) };
+    fn dot_i8<const N: usize>(self, query: CodeQuery<'_>, rows: [&[u8]; N]) -> [i32; N] {
+        // SAFETY: as in `dot`; AVX-VNNI where `VNNI` says so.
+        unsafe {
+            match (VNNI, N) {
+                (false, 1) => dot_i8::<N, 4>(query, rows),
+                (false, _) => dot_i8::<N, 1>(query, rows),
+                (true, 1) => dot_i8_vnni::<N, 4>(query, rows),
+                (true, _) => dot_i8_vnni::<N, 2>(query, rows),
+            }
         }
+    }
+
+    #[inline(always)]
+    fn dot_u4<const N: usize>(self, query: CodeQuery<'_>, rows: [&[u8]; N]) -> [i32; N] {
+        // SAFETY: as in `dot_i8`.
+        unsafe {
+            match (VNNI, N) {
+                (false, _) => dot_u4(query, rows),
+                (true, 1) => dot_u4_vnni::<N, 2>(query, rows),
+                (true, _) => dot_u4_vnni::<N, 1>(query, rows),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch_bytes(self, row: &[u8]) {
+        prefetch_lines(row);
     }
 }

@@ -3,10 +3,12 @@
 
 use std::arch::x86_64::*;
 
-use super::{Element, Isa, Operation, PREFETCH_LINES};
+use super::avx2::{add_halves, prefetch_lines};
+use super::{CodeQuery, Element, Isa, Operation, code_bytes};
 use crate::types::ElementType;
 
-/// Proof that the processor has AVX-512 F, BW, DQ and VL: only [`Avx512::detect`] makes one.
+/// Proof that the processor has AVX-512 F, BW, DQ, VL and VNNI: only [`Avx512::detect`] makes
+/// one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Avx512(());
 
@@ -17,13 +19,14 @@ impl Avx512 {
         let present = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vl");
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512vnni");
         present.then_some(Self(()))
     }
 
     /// Runs an operation compiled with this set's features.
     pub(super) fn enter<O: Operation>(self, operation: O) -> O::Output {
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
         fn entry<O: Operation>(operation: O, isa: Avx512) -> O::Output {
             operation.run(isa)
         }
@@ -195,6 +198,155 @@ fn widen<E: Element>(row: &[E], out: &mut [f32]) {
     }
 }
 
+/// Bytes of codes in a vector.
+const BYTES: usize = 64;
+
+/// 64 bytes of codes or of a query for them.
+///
+/// # Safety
+/// `from` must be valid for reading 64 bytes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn load_codes<T>(from: *const T) -> __m512i {
+    // SAFETY: the caller vouches for 64 readable bytes; an unaligned load.
+    unsafe { _mm512_loadu_si512(from.cast()) }
+}
+
+/// 32 bytes of codes or of a query for them, and zeros: the last group of an odd number.
+///
+/// # Safety
+/// `from` must be valid for reading 32 bytes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn load_half<T>(from: *const T) -> __m512i {
+    // SAFETY: the caller vouches for 32 readable bytes; an unaligned load.
+    unsafe { _mm512_zextsi256_si512(_mm256_loadu_si256(from.cast())) }
+}
+
+/// `value` in the first of sixteen lanes, zero in the others.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn first_lane(value: i32) -> __m512i {
+    _mm512_zextsi128_si512(_mm_cvtsi32_si128(value))
+}
+
+/// The sum of each vector's lanes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn totals<const N: usize>(sums: [__m512i; N]) -> [i32; N] {
+    let mut totals = [0; N];
+    if let [a, b, c, d] = sums[..] {
+        // Four sums at once: every quarter of `four` holds a part of each.
+        let ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+        let cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+        let four = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+        let halves = (_mm512_castsi512_si256(four), _mm512_extracti64x4_epi64::<1>(four));
+        let two = _mm256_add_epi32(halves.0, halves.1);
+        totals.copy_from_slice(&bytemuck::cast::<_, [i32; 4]>(add_halves(two)));
+    } else {
+        for (total, sum) in totals.iter_mut().zip(sums) {
+            *total = _mm512_reduce_add_epi32(sum);
+        }
+    }
+    totals
+}
+
+/// [`Isa::dot_i8`] by `vpdpbusd`, which multiplies unsigned with signed bytes: `Σ row_i · q_i`,
+/// from `−128 · Σ q_i` on. `CHAINS` sums per row hide its latency.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn dot_i8<const N: usize, const CHAINS: usize>(query: CodeQuery<'_>, rows: [&[u8]; N]) -> [i32; N] {
+    let len = code_bytes::<1, N>(query, rows);
+    let zero = _mm512_setzero_si512();
+    let mut sums = [[zero; CHAINS]; N];
+    for sum in &mut sums {
+        sum[0] = first_lane(query.sum.wrapping_mul(-128));
+    }
+    let q = query.components.as_ptr();
+    let mut at = 0;
+    // SAFETY: every offset stays below `len`, a multiple of 32 that the query and all rows share.
+    unsafe {
+        while at + BYTES <= len {
+            for chain in 0..CHAINS {
+                if at + BYTES <= len {
+                    let q = load_codes(q.add(at));
+                    for (sum, row) in sums.iter_mut().zip(rows) {
+                        let x = load_codes(row.as_ptr().add(at));
+                        sum[chain] = _mm512_dpbusd_epi32(sum[chain], x, q);
+                    }
+                    at += BYTES;
+                }
+            }
+        }
+        if at < len {
+            let q = load_half(q.add(at));
+            for (sum, row) in sums.iter_mut().zip(rows) {
+                sum[0] = _mm512_dpbusd_epi32(sum[0], load_half(row.as_ptr().add(at)), q);
+            }
+        }
+    }
+    let mut wide = [zero; N];
+    for (wide, sum) in wide.iter_mut().zip(sums) {
+        for chain in sum {
+            *wide = _mm512_add_epi32(*wide, chain);
+        }
+    }
+    totals(wide)
+}
+
+/// Adds `Σ u · q` of the low nibbles of `x` to the first sum and 16 times that of the high ones,
+/// which are multiplied where they stand, to the second.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn step_u4(sums: &mut [__m512i; 2], x: __m512i, [low, high]: [__m512i; 2]) {
+    let nibble = _mm512_set1_epi8(15);
+    sums[0] = _mm512_dpbusd_epi32(sums[0], _mm512_and_si512(x, nibble), low);
+    sums[1] = _mm512_dpbusd_epi32(sums[1], _mm512_andnot_si512(nibble, x), high);
+}
+
+/// [`Isa::dot_u4`] by `vpdpbusd`: `2 · low + high / 8`, with `high` from `−8 · 15 · Σ q_i` on.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn dot_u4<const N: usize, const CHAINS: usize>(query: CodeQuery<'_>, rows: [&[u8]; N]) -> [i32; N] {
+    let len = code_bytes::<2, N>(query, rows);
+    let zero = _mm512_setzero_si512();
+    let mut sums = [[[zero; 2]; CHAINS]; N];
+    for sum in &mut sums {
+        sum[0][1] = first_lane(query.sum.wrapping_mul(-120));
+    }
+    let q = query.components.as_ptr();
+    let mut at = 0;
+    // SAFETY: every offset stays below `len`, a multiple of 32 that all rows share; the query is
+    // twice as long.
+    unsafe {
+        while at + BYTES <= len {
+            for chain in 0..CHAINS {
+                if at + BYTES <= len {
+                    let q = [load_codes(q.add(at)), load_codes(q.add(len + at))];
+                    for (sum, row) in sums.iter_mut().zip(rows) {
+                        step_u4(&mut sum[chain], load_codes(row.as_ptr().add(at)), q);
+                    }
+                    at += BYTES;
+                }
+            }
+        }
+        if at < len {
+            let q = [load_half(q.add(at)), load_half(q.add(len + at))];
+            for (sum, row) in sums.iter_mut().zip(rows) {
+                step_u4(&mut sum[0], load_half(row.as_ptr().add(at)), q);
+            }
+        }
+    }
+    let mut wide = [zero; N];
+    for (wide, sum) in wide.iter_mut().zip(sums) {
+        for [low, high] in sum {
+            let twice = _mm512_add_epi32(_mm512_slli_epi32::<1>(low), _mm512_srai_epi32::<3>(high));
+            *wide = _mm512_add_epi32(*wide, twice);
+        }
+    }
+    totals(wide)
+}
+
 impl Isa for Avx512 {
     #[inline(always)]
     fn dot<E: Element>(self, query: &[f32], row: &[E]) -> f32 {
@@ -227,12 +379,19 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    fn prefetch<E: Element>(self, row: &[E]) {
-        let start = row.as_ptr().cast::<i8>();
-        let lines = size_of_val(row).div_ceil(64).min(PREFETCH_LINES);
-        for line in 0..lines {
-            // SAFETY: the address lies inside `row`; a prefetch has no effect on memory.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(start.add(line * 64)) };
-        }
+    fn dot_i8<const N: usize>(self, query: CodeQuery<'_>, rows: [&[u8]; N]) -> [i32; N] {
+        // SAFETY: as in `dot`.
+        unsafe { if N == 1 { dot_i8::<N, 4>(query, rows) } else { dot_i8::<N, 2>(query, rows) } }
+    }
+
+    #[inline(always)]
+    fn dot_u4<const N: usize>(self, query: CodeQuery<'_>, rows: [&[u8]; N]) -> [i32; N] {
+        // SAFETY: as in `dot`.
+        unsafe { if N == 1 { dot_u4::<N, 2>(query, rows) } else { dot_u4::<N, 1>(query, rows) } }
+    }
+
+    #[inline(always)]
+    fn prefetch_bytes(self, row: &[u8]) {
+        prefetch_lines(row);
     }
 }

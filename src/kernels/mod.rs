@@ -3,19 +3,27 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `scalar.rs` | the definition of every kernel, in plain Rust |
-//! | `avx2.rs` | x86-64 with AVX2, FMA and F16C |
-//! | `avx512.rs` | x86-64 with AVX-512 F, BW, DQ and VL |
+//! | `avx2.rs` | x86-64 with AVX2, FMA and F16C; `avx2-vnni` also has AVX-VNNI |
+//! | `avx512.rs` | x86-64 with AVX-512 F, BW, DQ, VL and VNNI |
 //! | `tests.rs` | every instruction set × element type × dimension against `scalar` |
 //!
 //! A query is `f32`, a stored row is any [`Element`]; a row is widened to `f32` in registers and
 //! products accumulate in `f32`, so no query is ever rounded to the stored type.
+//!
+//! **Codes.** Traversal reads quantized rows with a query quantized once, a [`CodeQuery`]. Their
+//! kernels add integers, so every instruction set gives the same bits. No sum leaves `i32` within
+//! 65,536 dimensions: the largest are `Σ |row − 128| · |q|` ≤ 128 · 127 · 65,536 < 1.07e9 and, on
+//! the way, `Σ row · q` ≤ 255 · 127 · 65,536 < 2.13e9.
+//!
+//! A processor with AVX-512 but without its VNNI runs `avx2`: none of them is worth a set of its
+//! own.
 //!
 //! **Dispatch.** An operation (a search, a scan, an insert) is a struct that implements
 //! [`Operation`]; its `run` is generic over [`Isa`] and inlined. [`dispatch`] holds the
 //! `#[target_feature]` entry of each instruction set, so the operation's whole loop is compiled
 //! for that set and the kernels inline into it, while the loop itself stays safe code.
 //!
-//! `VICINAGE_ISA=scalar|avx2|avx512` forces a set; one that this processor lacks is refused by
+//! `VICINAGE_ISA=scalar|avx2|avx2-vnni|avx512` forces a set; one that this processor lacks is refused by
 //! [`active`].
 
 use std::sync::OnceLock;
@@ -101,6 +109,18 @@ macro_rules! with_element {
     };
 }
 
+/// A query prepared for integer codes.
+#[derive(Clone, Copy, Debug)]
+pub struct CodeQuery<'a> {
+    /// Its components in −127..=127, in the order that the kernel asks for; 0 for padding.
+    pub components: &'a [i8],
+    /// `Σ components`.
+    pub sum: i32,
+}
+
+/// Rows of codes are padded to a multiple of so many bytes.
+pub const CODE_BYTES: usize = 32;
+
 /// An instruction set. A value exists only where the processor has it: [`dispatch`] makes them.
 ///
 /// Slices of one call have the same length; a shorter one panics.
@@ -120,8 +140,42 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// Writes the row's components as f32.
     fn widen<E: Element>(self, row: &[E], out: &mut [f32]);
 
-    /// Asks for the row's cache lines, the first [`PREFETCH_LINES`] of them.
-    fn prefetch<E: Element>(self, row: &[E]);
+    /// `Σ (row_i − 128) · q_i` of `N` rows of i8 codes, stored as `code + 128`. Exact.
+    ///
+    /// A row is a multiple of [`CODE_BYTES`] long, as long as the query; where it is padded, its
+    /// bytes may be anything (128 stands for 0) and the query is 0.
+    fn dot_i8<const N: usize>(self, query: CodeQuery<'_>, rows: [&[u8]; N]) -> [i32; N];
+
+    /// `Σ (2 · u_i − 15) · q_i` of `N` rows of 4-bit codes `u` in 0..=15. Exact.
+    ///
+    /// A row is a multiple of [`CODE_BYTES`] long. Of the 32 bytes from 32g on, byte `j` holds
+    /// dimension 64g + j in its low and 64g + 32 + j in its high nibble. The query is twice as
+    /// long: first the components of all low nibbles in the order of the bytes, then those of the
+    /// high ones; 0 where rows are padded.
+    fn dot_u4<const N: usize>(self, query: CodeQuery<'_>, rows: [&[u8]; N]) -> [i32; N];
+
+    /// Asks for the row's cache lines, those of its first [`PREFETCH_LINES`] · 64 bytes.
+    #[inline(always)]
+    fn prefetch<E: Element>(self, row: &[E]) {
+        let bytes = bytemuck::cast_slice::<E, u8>(row);
+        self.prefetch_bytes(&bytes[..bytes.len().min(PREFETCH_LINES * 64)]);
+    }
+
+    /// Asks for every cache line of `row`.
+    fn prefetch_bytes(self, row: &[u8]);
+}
+
+/// The bytes of each row that a query for codes fits, where a byte holds `PER_BYTE` of them.
+#[inline(always)]
+fn code_bytes<const PER_BYTE: usize, const N: usize>(
+    query: CodeQuery<'_>,
+    rows: [&[u8]; N],
+) -> usize {
+    let bytes = query.components.len() / PER_BYTE;
+    let odd = query.components.len() % (PER_BYTE * CODE_BYTES);
+    let odd = rows.iter().fold(odd, |odd, row| odd | (row.len() ^ bytes));
+    assert!(odd == 0, "a query for codes fits rows of its length, in whole groups of 32 bytes");
+    bytes
 }
 
 /// How many 64-byte lines of a row one prefetch asks for; the processor's own stride prefetcher
@@ -164,19 +218,23 @@ pub enum IsaKind {
     Scalar,
     /// AVX2, FMA, F16C.
     Avx2,
-    /// AVX-512 F, BW, DQ, VL.
+    /// AVX2, FMA, F16C, AVX-VNNI.
+    Avx2Vnni,
+    /// AVX-512 F, BW, DQ, VL, VNNI.
     Avx512,
 }
 
 impl IsaKind {
     /// Every kind, slowest first.
-    pub const ALL: [IsaKind; 3] = [IsaKind::Scalar, IsaKind::Avx2, IsaKind::Avx512];
+    pub const ALL: [IsaKind; 4] =
+        [IsaKind::Scalar, IsaKind::Avx2, IsaKind::Avx2Vnni, IsaKind::Avx512];
 
     /// The name used in [`ISA_VARIABLE`] and in reports.
     pub fn name(self) -> &'static str {
         match self {
             IsaKind::Scalar => "scalar",
             IsaKind::Avx2 => "avx2",
+            IsaKind::Avx2Vnni => "avx2-vnni",
             IsaKind::Avx512 => "avx512",
         }
     }
@@ -186,11 +244,13 @@ impl IsaKind {
         match self {
             IsaKind::Scalar => true,
             #[cfg(target_arch = "x86_64")]
-            IsaKind::Avx2 => avx2::Avx2::detect().is_some(),
+            IsaKind::Avx2 => avx2::Avx2::<false>::detect().is_some(),
+            #[cfg(target_arch = "x86_64")]
+            IsaKind::Avx2Vnni => avx2::Avx2::<true>::detect().is_some(),
             #[cfg(target_arch = "x86_64")]
             IsaKind::Avx512 => avx512::Avx512::detect().is_some(),
             #[cfg(not(target_arch = "x86_64"))]
-            IsaKind::Avx2 | IsaKind::Avx512 => false,
+            IsaKind::Avx2 | IsaKind::Avx2Vnni | IsaKind::Avx512 => false,
         }
     }
 }
@@ -247,8 +307,13 @@ pub fn dispatch_on<O: Operation>(kind: IsaKind, operation: O) -> O::Output {
                 return isa.enter(operation);
             }
         }
+        IsaKind::Avx2Vnni => {
+            if let Some(isa) = avx2::Avx2::<true>::detect() {
+                return isa.enter(operation);
+            }
+        }
         IsaKind::Avx2 => {
-            if let Some(isa) = avx2::Avx2::detect() {
+            if let Some(isa) = avx2::Avx2::<false>::detect() {
                 return isa.enter(operation);
             }
         }

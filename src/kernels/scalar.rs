@@ -1,7 +1,7 @@
 //! The definition of every kernel. Sixteen partial sums, as the widest vector unit keeps them, so
 //! that results stay close to the SIMD ones and the compiler may vectorise.
 
-use super::{Element, Isa};
+use super::{CodeQuery, Element, Isa, code_bytes};
 
 /// Portable Rust; always available.
 #[derive(Clone, Copy, Debug)]
@@ -51,5 +51,24 @@ impl Isa for Scalar {
     }
 
     #[inline(always)]
-    fn prefetch<E: Element>(self, _row: &[E]) {}
+    fn dot_i8<const N: usize>(self, query: CodeQuery<'_>, rows: [&[u8]; N]) -> [i32; N] {
+        code_bytes::<1, N>(query, rows);
+        rows.map(|row| {
+            let terms = row.iter().zip(query.components);
+            terms.map(|(x, q)| (i32::from(*x) - 128) * i32::from(*q)).sum()
+        })
+    }
+
+    #[inline(always)]
+    fn dot_u4<const N: usize>(self, query: CodeQuery<'_>, rows: [&[u8]; N]) -> [i32; N] {
+        let (low, high) = query.components.split_at(code_bytes::<2, N>(query, rows));
+        rows.map(|row| {
+            let terms = row.iter().zip(low).zip(high);
+            let term = |u: u8, q: i8| (2 * i32::from(u) - 15) * i32::from(q);
+            terms.map(|((x, low), high)| term(x & 15, *low) + term(x >> 4, *high)).sum()
+        })
+    }
+
+    #[inline(always)]
+    fn prefetch_bytes(self, _row: &[u8]) {}
 }

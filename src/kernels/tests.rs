@@ -4,7 +4,7 @@
 use half::{bf16, f16};
 use simsimd::SpatialSimilarity;
 
-use super::{Element, Isa, IsaKind, Operation, dispatch_on};
+use super::{CodeQuery, Element, Isa, IsaKind, Operation, dispatch_on};
 
 /// Float sums in another order differ by at most this much of the sum of the terms' magnitudes:
 /// 2 ULP of f32 per halving of 1,100 terms is far below it.
@@ -141,5 +141,151 @@ fn simsimd_agrees() {
         let bound = RELATIVE_ERROR * 4.0 * dim as f32;
         assert!((f64::from(found[0]) - dot.unwrap()).abs() <= f64::from(bound), "dot {dim}");
         assert!((f64::from(found[1]) - l2.unwrap()).abs() <= f64::from(bound), "l2 {dim}");
+    }
+}
+
+/// A query for codes and rows that it fits, and `Σ code · q` of each row by plain 64-bit sums.
+struct Codes {
+    components: Vec<i8>,
+    rows: [Vec<u8>; 4],
+    expected: [i64; 4],
+}
+
+impl Codes {
+    /// i8 codes in 0..=255 as `code + 128`, and the query's components, of so many dimensions.
+    fn i8(codes: &[Vec<u8>; 4], query: &[i8]) -> Self {
+        let len = query.len().next_multiple_of(32);
+        let (mut components, rows) = (query.to_vec(), codes.clone());
+        components.resize(len, 0);
+        let rows = rows.map(|mut row| {
+            row.resize(len, 128);
+            row
+        });
+        let expected = rows.each_ref().map(|row| {
+            let terms = row.iter().zip(&components);
+            terms.map(|(x, q)| (i64::from(*x) - 128) * i64::from(*q)).sum()
+        });
+        Self { components, rows, expected }
+    }
+
+    /// 4-bit codes, the low halves of those bytes.
+    fn u4(codes: &[Vec<u8>; 4], query: &[i8]) -> Self {
+        let len = query.len().next_multiple_of(64) / 2;
+        let (mut components, mut rows) = (vec![0; 2 * len], codes.each_ref().map(|_| vec![0; len]));
+        let mut expected = [0; 4];
+        for (dim, q) in query.iter().enumerate() {
+            let (high, byte) = (dim % 64 / 32, dim / 64 * 32 + dim % 32);
+            components[high * len + byte] = *q;
+            for ((row, sum), codes) in rows.iter_mut().zip(&mut expected).zip(codes) {
+                let u = codes[dim] & 15;
+                row[byte] |= u << (4 * high);
+                *sum += (2 * i64::from(u) - 15) * i64::from(*q);
+            }
+        }
+        Self { components, rows, expected }
+    }
+
+    fn query(&self) -> CodeQuery<'_> {
+        let sum = self.components.iter().map(|q| i32::from(*q)).sum();
+        CodeQuery { components: &self.components, sum }
+    }
+
+    /// Every available instruction set gives the expected sums, four rows at a time and one.
+    fn check(&self, four_bits: bool) {
+        let rows = self.rows.each_ref().map(|row| &row[..]);
+        for kind in IsaKind::ALL.into_iter().filter(|kind| kind.available()) {
+            let (together, alone) =
+                dispatch_on(kind, ScoreCodes { query: self.query(), rows, four_bits });
+            let what = (kind.name(), four_bits, self.components.len());
+            assert_eq!(together.map(i64::from), self.expected, "{what:?} together");
+            assert_eq!(alone.map(i64::from), self.expected, "{what:?} alone");
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct ScoreCodes<'a> {
+    query: CodeQuery<'a>,
+    rows: [&'a [u8]; 4],
+    four_bits: bool,
+}
+
+impl Operation for ScoreCodes<'_> {
+    type Output = ([i32; 4], [i32; 4]);
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> ([i32; 4], [i32; 4]) {
+        let Self { query, rows, four_bits } = self;
+        isa.prefetch_bytes(rows[0]);
+        let mut alone = [0; 4];
+        for (sum, row) in alone.iter_mut().zip(rows) {
+            [*sum] = if four_bits { isa.dot_u4(query, [row]) } else { isa.dot_i8(query, [row]) };
+        }
+        (if four_bits { isa.dot_u4(query, rows) } else { isa.dot_i8(query, rows) }, alone)
+    }
+}
+
+fn bytes(seed: u64, count: usize) -> Vec<u8> {
+    values(seed, count, 128.0).into_iter().map(|x| (x + 128.0) as u8).collect()
+}
+
+#[test]
+fn codes_are_scored_exactly() {
+    for dim in 1..=1100 {
+        let codes = [1, 2, 3, 4].map(|row| bytes(row * 10_000 + dim as u64, dim));
+        let query: Vec<i8> =
+            bytes(dim as u64, dim).into_iter().map(|x| (x as i8).max(-127)).collect();
+        Codes::i8(&codes, &query).check(false);
+        Codes::u4(&codes, &query).check(true);
+    }
+}
+
+#[test]
+fn extreme_codes_are_scored_exactly() {
+    for dim in [1, 31, 32, 64, 96, 100, 128, 224, 256, 257, 384, 512, 784, 1100, 65_536] {
+        for (low, high) in [(127, 127), (-127, -127), (127, -127), (-127, 127), (0, 127)] {
+            let query: Vec<i8> = (0..dim).map(|at| if at % 64 < 32 { low } else { high }).collect();
+            let codes = [(0, 0), (255, 255), (0, 255), (255, 0)].map(|(even, odd)| {
+                (0..dim).map(|at| if at % 2 == 0 { even } else { odd }).collect()
+            });
+            Codes::i8(&codes, &query).check(false);
+            Codes::u4(&codes, &query).check(true);
+        }
+    }
+}
+
+#[test]
+fn simsimd_agrees_on_i8_codes() {
+    for dim in [32, 96, 128, 384, 800, 1088] {
+        let codes = [1, 2, 3, 4].map(|row| bytes(row * 10_000 + dim as u64, dim));
+        let query: Vec<i8> = bytes(dim as u64, dim).into_iter().map(|x| (x / 2) as i8).collect();
+        for (row, expected) in codes.iter().zip(Codes::i8(&codes, &query).expected) {
+            let row: Vec<i8> = row.iter().map(|x| (x ^ 128) as i8).collect();
+            assert_eq!(i8::dot(&query, &row), Some(expected as f64), "{dim}");
+        }
+    }
+}
+
+#[test]
+fn codes_of_another_length_are_refused() {
+    let (components, row) = ([1i8; 128], [0u8; 128]);
+    let refused = |kind, components: &[i8], lens: [usize; 4], four_bits| {
+        let query = CodeQuery { components, sum: 0 };
+        let rows = lens.map(|len| &row[..len]);
+        std::panic::catch_unwind(|| dispatch_on(kind, ScoreCodes { query, rows, four_bits }))
+            .is_err()
+    };
+    for kind in IsaKind::ALL.into_iter().filter(|kind| kind.available()) {
+        assert!(!refused(kind, &components, [128; 4], false));
+        assert!(!refused(kind, &components, [64; 4], true));
+        assert!(!refused(kind, &[], [0; 4], false) && !refused(kind, &[], [0; 4], true));
+        for last in [0, 32, 64, 127] {
+            assert!(refused(kind, &components, [128, 128, 128, last], false), "{last}");
+        }
+        assert!(refused(kind, &components, [64, 64, 128, 64], true));
+        assert!(refused(kind, &components, [128; 4], true));
+        assert!(refused(kind, &components[..100], [100; 4], false));
+        assert!(refused(kind, &components[..96], [48; 4], true));
+        assert!(refused(kind, &components[..65], [32; 4], true));
     }
 }
