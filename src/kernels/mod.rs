@@ -194,6 +194,9 @@ pub trait Operation {
 /// Distances among stored items: what graph construction sees of them. They need not be those of
 /// queries; smaller is closer, and pruning multiplies them by `alpha`, so they are not negative.
 pub trait Space: Sync {
+    /// Memory that a scorer may use.
+    type Buffer: Default + Send + 'static;
+
     /// Number of items.
     fn len(&self) -> usize;
 
@@ -202,12 +205,12 @@ pub trait Space: Sync {
         self.len() == 0
     }
 
-    /// Scores nodes by their distance to `node`. `buffer` is memory that it may use.
+    /// Scores nodes by their distance to `node`.
     fn scorer<'a, I: Isa>(
         &'a self,
         isa: I,
         node: NodeId,
-        buffer: &'a mut Vec<f32>,
+        buffer: &'a mut Self::Buffer,
     ) -> impl Scorer + 'a;
 }
 

@@ -201,6 +201,10 @@ struct CodeRow<'a> {
     extra: f32,
 }
 
+impl CodeRow<'_> {
+    const EMPTY: Self = Self { codes: &[], scale: 0.0, half_square: 0.0, extra: 0.0 };
+}
+
 impl<'a> Codes<'a> {
     /// A view of rows; `bytes.len()` is a multiple of the stride, `center` is `[dim]`.
     ///

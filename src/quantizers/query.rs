@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::{CodeKind, CodeLayout, CodeType, Codes, GROUP, dot, largest};
+use super::{CodeKind, CodeLayout, CodeRow, CodeType, Codes, GROUP, dot, largest};
 use crate::kernels::{CodeQuery, Isa};
 use crate::types::{Metric, NodeId, Scorer};
 
@@ -108,10 +108,16 @@ pub struct CodeScorer<'a, I, K> {
 }
 
 impl<I: Isa, K: CodeType> CodeScorer<'_, I, K> {
+    /// Loops and not `array::from_fn`: a closure would not be compiled for the instruction set.
     #[inline(always)]
     fn some<const N: usize>(&self, nodes: &[NodeId], distances: &mut [f32]) {
-        let rows: [_; N] = std::array::from_fn(|i| self.codes.row(nodes[i]));
-        let dots = K::dot::<I, N>(self.isa, self.query, std::array::from_fn(|i| rows[i].codes));
+        let mut rows = [CodeRow::EMPTY; N];
+        let mut codes: [&[u8]; N] = [&[]; N];
+        for i in 0..N {
+            rows[i] = self.codes.row(nodes[i]);
+            codes[i] = rows[i].codes;
+        }
+        let dots = K::dot::<I, N>(self.isa, self.query, codes);
         let CodeForm { bias, weight, factor, extra_factor } = self.form;
         for i in 0..N {
             distances[i] = bias
