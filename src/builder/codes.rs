@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::builder::items::Items;
 use crate::progress::{Cancelled, Progress};
-use crate::quantizers::{CodeBytes, CodeKind, CodeLayout, Codes, encode_rows};
+use crate::quantizers::{CodeBytes, CodeKind, CodeLayout, CodeTerms, Codes, encode_rows};
 use crate::types::{Metric, NodeId};
 
 /// Rows that one task codes.
@@ -18,6 +18,7 @@ const CENTER_ROWS: usize = 1 << 16;
 #[derive(Debug)]
 pub(super) struct BuiltCodes {
     bytes: CodeBytes,
+    terms: Vec<CodeTerms>,
     layout: CodeLayout,
     center: Vec<f32>,
 }
@@ -33,26 +34,26 @@ impl BuiltCodes {
         let layout = CodeLayout::new(kind, items.dim());
         let center = center(items);
         let mut bytes = CodeBytes::zeroed(items.len() * layout.stride());
+        let mut terms = vec![CodeTerms::default(); items.len()];
         pool.install(|| {
-            let chunks = bytes.bytes_mut().par_chunks_mut(ROWS * layout.stride()).enumerate();
-            chunks.try_for_each(|(chunk, out)| {
+            let chunks = bytes.bytes_mut().par_chunks_mut(ROWS * layout.stride());
+            let chunks = chunks.zip(terms.par_chunks_mut(ROWS)).enumerate();
+            chunks.try_for_each(|(chunk, (out, terms))| {
                 let mut vector = Vec::with_capacity(items.dim());
-                encode_rows(layout, &center, out, &mut |at, row| {
-                    let node = NodeId((chunk * ROWS + at) as u32);
-                    items.scaled(node, &mut vector);
+                encode_rows(layout, &center, out, terms, &mut |at, row| {
+                    items.scaled(NodeId((chunk * ROWS + at) as u32), &mut vector);
                     row.copy_from_slice(&vector);
-                    items.extra(node)
                 });
-                progress.advance((out.len() / layout.stride()) as u64);
+                progress.advance(terms.len() as u64);
                 if progress.cancelled() { Err(Cancelled) } else { Ok(()) }
             })
         })?;
-        Ok(Self { bytes, layout, center })
+        Ok(Self { bytes, terms, layout, center })
     }
 
     /// The rows.
     pub(super) fn view(&self) -> Codes<'_> {
-        Codes::new(self.bytes.bytes(), self.layout, &self.center)
+        Codes::new(self.bytes.bytes(), &self.terms, self.layout, &self.center)
     }
 }
 

@@ -89,9 +89,9 @@ impl Items {
         if self.metric == Metric::Cosine { &self.per_row } else { &[] }
     }
 
-    /// The component that augments an item to the largest norm; 0 where the metric needs none.
-    pub(super) fn extra(&self, node: NodeId) -> f32 {
-        if self.metric == Metric::Ip { self.per_row[node.index()] } else { 0.0 }
+    /// `[n]` components that augment items to the largest norm for inner product, else empty.
+    pub(super) fn extras(&self) -> &[f32] {
+        if self.metric == Metric::Ip { &self.per_row } else { &[] }
     }
 
     /// The space of the vectors themselves, in which the reference builder works.

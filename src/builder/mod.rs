@@ -573,13 +573,14 @@ fn make_graph(
     } else {
         let (rule, probe) = match (params.alpha, params.backfill) {
             (Some(alpha), Some(backfill)) => (PruneRule { alpha, backfill }, Vec::new()),
-            _ => stages
-                .run(Stage::Probe, None, "builds", || probe::probe(items, params, pool, progress))?,
+            _ => stages.run(Stage::Probe, None, "builds", || {
+                probe::probe(items, params, pool, progress)
+            })?,
         };
         let insert =
             InsertParams { max_degree: degree, ef_construction: ef, rule, seed: params.seed };
         let order = items.insert_order(params.seed);
-        let space = CodeSpace::new(codes.view());
+        let space = CodeSpace::new(codes.view(), items.extras());
         let mut graph = stages.run(Stage::Graph, n, "items", || {
             insert::insert_all(&space, &order, &insert, pool, progress)
         })?;

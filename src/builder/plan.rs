@@ -12,8 +12,8 @@ use crate::builder::items::Items;
 use crate::builder::probe::{DEFAULT_RULE, probe_builds, sample_size};
 use crate::builder::self_check::QUERIES;
 use crate::builder::{
-    BuildError, BuildParams, BuilderKind, CodesChoice, ItemBatch, ItemSource, SourceError, check_rows,
-    thread_pool,
+    BuildError, BuildParams, BuilderKind, CodesChoice, ItemBatch, ItemSource, SourceError,
+    check_rows, thread_pool,
 };
 use crate::filters::columns::{ColumnBuilder, ColumnKind, ColumnSchema};
 use crate::format::{ALIGNMENT, Disk, HEADER_BYTES};
@@ -21,7 +21,7 @@ use crate::graph::insert::{InsertParams, SLACK, insert_all};
 use crate::graph::prune::PruneRule;
 use crate::graph::reference;
 use crate::progress::{Silent, Stage};
-use crate::quantizers::{CodeKind, CodeLayout, CodeSpace};
+use crate::quantizers::{CodeKind, CodeLayout, CodeSpace, CodeTerms};
 use crate::scan::{Queries, TopK, query_scales, scan_many};
 use crate::types::{ElementType, Metric, NodeId};
 use crate::with_element;
@@ -173,7 +173,7 @@ impl Shape {
     }
 
     fn code_bytes(&self, kind: CodeKind) -> u64 {
-        (self.n * CodeLayout::new(kind, self.dim).stride()) as u64
+        (self.n * (CodeLayout::new(kind, self.dim).stride() + size_of::<CodeTerms>())) as u64
     }
 
     /// Words of the levels section: each layer has `1 / degree` of the nodes of the one below.
@@ -234,8 +234,7 @@ impl Shape {
         };
         let center = if codes > 0 { 4 * self.dim as u64 } else { 0 };
         let levels = self.level_bytes();
-        let fixed =
-            [meta, levels, graph, codes, center, scales, 8 * n, 4 * n, self.vector_bytes()];
+        let fixed = [meta, levels, graph, codes, center, scales, 8 * n, 4 * n, self.vector_bytes()];
         let sections = fixed.iter().chain(column_sections);
         let bytes: u64 = sections.map(|section| section.next_multiple_of(ALIGNMENT)).sum();
         HEADER_BYTES as u64 + bytes
@@ -290,7 +289,13 @@ fn time_build(
     match params.builder {
         BuilderKind::Hnsw => {
             let codes = BuiltCodes::encode(items, CodeKind::I8, pool, &Silent)?;
-            insert_all(&CodeSpace::new(codes.view()), &order, &insert, pool, &Silent)?;
+            insert_all(
+                &CodeSpace::new(codes.view(), items.extras()),
+                &order,
+                &insert,
+                pool,
+                &Silent,
+            )?;
         }
         BuilderKind::HnswRs => with_element!(items.element(), E => {
             let space = items.space::<E>();

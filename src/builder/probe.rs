@@ -137,7 +137,8 @@ fn cost(
         seed: params.seed,
     };
     let order = sample.insert_order(params.seed);
-    let graph = insert_all(&CodeSpace::new(codes.view()), &order, &insert, pool, &Silent)?;
+    let graph =
+        insert_all(&CodeSpace::new(codes.view(), sample.extras()), &order, &insert, pool, &Silent)?;
     let words = graph.levels.words();
     let Ok(layout) = LevelsLayout::parse(&words, sample.len()) else {
         return Ok(f32::INFINITY);

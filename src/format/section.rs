@@ -43,13 +43,15 @@ pub enum SectionKind {
     Column = 10,
     /// Code rows, `[n, stride]`.
     Codes = 11,
+    /// Scale and half square of each code row, `f32[n, 2]`.
+    CodeTerms = 13,
     /// What is subtracted from every vector before it is coded, `f32[dim]`.
     CodeCenter = 12,
 }
 
 impl SectionKind {
     /// Every kind, by code. Codes 2 and 5 are reserved for entry points and overflow edges.
-    pub const ALL: [SectionKind; 10] = [
+    pub const ALL: [SectionKind; 11] = [
         SectionKind::Meta,
         SectionKind::Graph,
         SectionKind::Levels,
@@ -60,6 +62,7 @@ impl SectionKind {
         SectionKind::Column,
         SectionKind::Codes,
         SectionKind::CodeCenter,
+        SectionKind::CodeTerms,
     ];
 
     /// The code on disk.
@@ -85,6 +88,7 @@ impl SectionKind {
             SectionKind::Column => "column",
             SectionKind::Codes => "codes",
             SectionKind::CodeCenter => "code center",
+            SectionKind::CodeTerms => "code terms",
         }
     }
 }

@@ -158,7 +158,12 @@ impl<'a, S: Space> Growing<'a, S> {
         batch.iter().position(tall).unwrap_or(batch.len()).max(1)
     }
 
-    fn insert(&mut self, batch: &[NodeId], workers: &[Mutex<Worker<S::Buffer>>], pool: &rayon::ThreadPool) {
+    fn insert(
+        &mut self,
+        batch: &[NodeId],
+        workers: &[Mutex<Worker<S::Buffer>>],
+        pool: &rayon::ThreadPool,
+    ) {
         let this = &*self;
         let chosen: Vec<Vec<Vec<Neighbor>>> = pool.install(|| {
             let choose = |node: &NodeId| {

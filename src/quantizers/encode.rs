@@ -1,29 +1,30 @@
 //! From vectors to code rows.
 
-use super::{CodeKind, CodeLayout, GROUP, TAIL, dot, largest};
+use super::{CodeKind, CodeLayout, CodeTerms, GROUP, dot, largest};
 use crate::kernels::{Isa, Operation, dispatch};
 
 /// Shares of the largest magnitude that a row of [`CodeKind::U4`] may span. Fifteen steps are few:
 /// giving up the largest components to have the others finer can pay.
 const SPANS: [f32; 8] = [1.0, 0.93, 0.86, 0.8, 0.74, 0.68, 0.62, 0.56];
 
-/// Codes vectors into `out`, `[rows, stride]`. `row` is asked for each in order: it fills in the
-/// components `[dim]` (for cosine: of the vector at unit length) and gives the row's extra component.
-/// Cost: for i8 about as much as four distances a row, for u4 ten times that.
+/// Codes vectors into `out`, `[rows, stride]`, and `terms`, `[rows]`. `row` is asked for each in
+/// order: it fills in the components `[dim]`, for cosine of the vector at unit length. Cost: for i8 about as much as four distances a row, for u4 ten times that.
 pub fn encode_rows(
     layout: CodeLayout,
     center: &[f32],
     out: &mut [u8],
-    row: &mut dyn FnMut(usize, &mut [f32]) -> f32,
+    terms: &mut [CodeTerms],
+    row: &mut dyn FnMut(usize, &mut [f32]),
 ) {
-    dispatch(EncodeRows { layout, center, out, row });
+    dispatch(EncodeRows { layout, center, out, terms, row });
 }
 
 struct EncodeRows<'a> {
     layout: CodeLayout,
     center: &'a [f32],
     out: &'a mut [u8],
-    row: &'a mut dyn FnMut(usize, &mut [f32]) -> f32,
+    terms: &'a mut [CodeTerms],
+    row: &'a mut dyn FnMut(usize, &mut [f32]),
 }
 
 impl Operation for EncodeRows<'_> {
@@ -31,22 +32,23 @@ impl Operation for EncodeRows<'_> {
 
     #[inline(always)]
     fn run<I: Isa>(self, _isa: I) {
-        let Self { layout, center, out, row } = self;
+        let Self { layout, center, out, terms, row } = self;
         let mut vector = vec![0.0; layout.dim];
         let mut codes = vec![0.0; layout.dim];
-        for (at, out) in out.chunks_exact_mut(layout.stride).enumerate() {
-            let extra = row(at, &mut vector);
+        let rows = out.chunks_exact_mut(layout.stride).zip(terms);
+        for (at, (out, terms)) in rows.enumerate() {
+            row(at, &mut vector);
             for (x, center) in vector.iter_mut().zip(center) {
                 *x -= center;
             }
-            encode(layout, &vector, extra, &mut codes, out);
+            *terms = encode(layout, &vector, &mut codes, out);
         }
     }
 }
 
 /// Codes one centered vector; `codes` is memory that it may use.
 #[inline(always)]
-fn encode(layout: CodeLayout, vector: &[f32], extra: f32, codes: &mut [f32], out: &mut [u8]) {
+fn encode(layout: CodeLayout, vector: &[f32], codes: &mut [f32], out: &mut [u8]) -> CodeTerms {
     let square = dot(vector, vector);
     let magnitude = largest(vector);
     match layout.kind {
@@ -55,16 +57,13 @@ fn encode(layout: CodeLayout, vector: &[f32], extra: f32, codes: &mut [f32], out
     }
     let along = dot(vector, codes);
     let scale = if along > 0.0 { square / along } else { 0.0 };
-    let (bytes, tail) = out.split_at_mut(layout.code_bytes());
+    let (bytes, padding) = out.split_at_mut(layout.code_bytes());
     match layout.kind {
         CodeKind::I8 => pack_i8(codes, bytes),
         CodeKind::U4 => pack_u4(codes, bytes),
     }
-    let half_square = 0.5 * (square + extra * extra);
-    tail[..4].copy_from_slice(&scale.to_le_bytes());
-    tail[4..8].copy_from_slice(&half_square.to_le_bytes());
-    tail[8..TAIL].copy_from_slice(&extra.to_le_bytes());
-    tail[TAIL..].fill(0);
+    padding.fill(0);
+    CodeTerms { scale, half_square: 0.5 * square }
 }
 
 /// The nearest of −127 … 127, the largest magnitude being 127.

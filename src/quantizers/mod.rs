@@ -13,14 +13,12 @@
 //! ([`CodeKind::U4`]). Subtracting the center changes no L2 distance and every inner product with a
 //! query by the same amount, and makes the range that codes must cover smaller.
 //!
-//! A row carries what turns one integer product into a distance, so that scoring touches nothing
-//! else of an item:
-//! ```text
-//! code bytes (a multiple of 32) | scale f32 | half_square f32 | extra f32 | zeros up to the stride
-//! ```
-//! With `x' = x − center`: `half_square = (‖x'‖² + extra²) / 2`, and `extra` is the component by which
-//! an inner-product index is augmented so that all items have one norm (0 for the other metrics; see
-//! [`CodeSpace`]). Then for a query `q' = q − center ≈ step · p`, `p` in −127 … 127:
+//! Beside its codes an item has [`CodeTerms`], which turn one integer product into a distance. They
+//! lie in an array of their own: code rows then fill whole cache lines, and of most sets the terms
+//! stay in the second-level cache.
+//!
+//! With `x' = x − center`, `half_square = ‖x'‖² / 2`, and for a query `q' = q − center ≈ step · p`,
+//! `p` in −127 … 127:
 //!
 //! | metric | distance, with `D = Σ c_i p_i` |
 //! |---|---|
@@ -120,9 +118,6 @@ macro_rules! with_codes {
 /// Code bytes come in groups of so many; the kernels have no tails.
 const GROUP: usize = 32;
 
-/// Bytes after the codes: scale, half square, extra.
-const TAIL: usize = 12;
-
 /// A cache line.
 const LINE: usize = 64;
 
@@ -130,7 +125,17 @@ const LINE: usize = 64;
 /// fewer lines are touched then, at the price of memory.
 const WASTE: f64 = 0.2;
 
-/// Where the parts of a code row lie.
+/// What a row's integer product becomes a distance by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub struct CodeTerms {
+    /// What one step of the codes is worth.
+    pub scale: f32,
+    /// Half the squared norm of the centered vector.
+    pub half_square: f32,
+}
+
+/// How code rows lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CodeLayout {
     kind: CodeKind,
@@ -141,18 +146,17 @@ pub struct CodeLayout {
 impl CodeLayout {
     /// The layout that builds write.
     pub fn new(kind: CodeKind, dim: usize) -> Self {
-        let tight = code_bytes(kind, dim) + TAIL;
+        let tight = code_bytes(kind, dim);
         let whole_lines = tight.next_multiple_of(LINE);
         let waste = (whole_lines - tight) as f64 / tight as f64;
         let stride = if waste <= WASTE { whole_lines } else { tight };
         Self { kind, dim, stride }
     }
 
-    /// A layout with the stride that a file states; the smallest that there could be where that is
-    /// too small or no multiple of 4.
+    /// A layout with the stride that a file states; the least there could be where that is none.
     pub fn with_stride(kind: CodeKind, dim: usize, stride: usize) -> Result<Self, usize> {
-        let tight = code_bytes(kind, dim) + TAIL;
-        let fits = stride >= tight && stride <= tight + LINE && stride.is_multiple_of(4);
+        let tight = code_bytes(kind, dim);
+        let fits = (tight..tight + LINE).contains(&stride);
         if fits { Ok(Self { kind, dim, stride }) } else { Err(tight) }
     }
 
@@ -184,49 +188,42 @@ fn code_bytes(kind: CodeKind, dim: usize) -> usize {
     }
 }
 
-/// Code rows `[n, stride]` and their center `[dim]`.
+/// Code rows `[n, stride]`, their terms `[n]` and their center `[dim]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Codes<'a> {
     bytes: &'a [u8],
+    terms: &'a [CodeTerms],
     layout: CodeLayout,
     center: &'a [f32],
 }
 
-/// One row.
-#[derive(Clone, Copy, Debug)]
-struct CodeRow<'a> {
-    codes: &'a [u8],
-    scale: f32,
-    half_square: f32,
-    extra: f32,
-}
-
-impl CodeRow<'_> {
-    const EMPTY: Self = Self { codes: &[], scale: 0.0, half_square: 0.0, extra: 0.0 };
-}
-
 impl<'a> Codes<'a> {
-    /// A view of rows; `bytes.len()` is a multiple of the stride, `center` is `[dim]`.
+    /// A view.
     ///
     /// # Panics
-    /// If they are not.
-    pub fn new(bytes: &'a [u8], layout: CodeLayout, center: &'a [f32]) -> Self {
-        assert!(bytes.len().is_multiple_of(layout.stride), "code rows of another length");
+    /// If the lengths do not fit each other.
+    pub fn new(
+        bytes: &'a [u8],
+        terms: &'a [CodeTerms],
+        layout: CodeLayout,
+        center: &'a [f32],
+    ) -> Self {
+        assert_eq!(bytes.len(), terms.len() * layout.stride);
         assert_eq!(center.len(), layout.dim);
-        Self { bytes, layout, center }
+        Self { bytes, terms, layout, center }
     }
 
     /// Number of rows.
     pub fn len(&self) -> usize {
-        self.bytes.len() / self.layout.stride
+        self.terms.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.terms.is_empty()
     }
 
-    /// Where the parts of a row lie.
+    /// How rows lie.
     pub fn layout(&self) -> CodeLayout {
         self.layout
     }
@@ -236,19 +233,30 @@ impl<'a> Codes<'a> {
         self.center
     }
 
+    /// The terms of one row.
+    #[inline(always)]
+    pub fn terms(&self, node: NodeId) -> CodeTerms {
+        self.terms[node.index()]
+    }
+
     /// The bytes of one row, the stride's padding included.
     #[inline(always)]
-    pub fn row_bytes(&self, node: NodeId) -> &'a [u8] {
+    pub fn row(&self, node: NodeId) -> &'a [u8] {
         let stride = self.layout.stride;
         &self.bytes[node.index() * stride..][..stride]
     }
 
+    /// The bytes of one row that are codes.
     #[inline(always)]
-    fn row(&self, node: NodeId) -> CodeRow<'a> {
-        let (codes, tail) = self.row_bytes(node).split_at(self.layout.code_bytes());
-        let tail = tail.first_chunk::<TAIL>().unwrap_or(&[0; TAIL]);
-        let [scale, half_square, extra]: [f32; 3] = bytemuck::pod_read_unaligned(tail);
-        CodeRow { codes, scale, half_square, extra }
+    fn codes(&self, node: NodeId) -> &'a [u8] {
+        &self.row(node)[..self.layout.code_bytes()]
+    }
+
+    /// Asks for what scoring a row reads.
+    #[inline(always)]
+    fn prefetch<I: Isa>(&self, isa: I, node: NodeId) {
+        isa.prefetch_bytes(self.codes(node));
+        isa.prefetch_bytes(bytemuck::bytes_of(&self.terms[node.index()]));
     }
 }
 

@@ -2,18 +2,17 @@
 
 use std::marker::PhantomData;
 
-use super::{CodeKind, CodeLayout, CodeRow, CodeType, Codes, GROUP, dot, largest};
+use super::{CodeKind, CodeLayout, CodeTerms, CodeType, Codes, GROUP, dot, largest};
 use crate::kernels::{CodeQuery, Isa};
 use crate::types::{Metric, NodeId, Scorer};
 
 /// What turns `D` and the numbers of a row into a distance:
-/// `bias + weight · half_square + factor · scale · D + extra_factor · extra`.
+/// `bias + weight · half_square + factor · scale · D`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct CodeForm {
     pub(super) bias: f32,
     pub(super) weight: f32,
     pub(super) factor: f32,
-    pub(super) extra_factor: f32,
 }
 
 /// A query as whole numbers. Memory is reused from query to query.
@@ -46,14 +45,9 @@ impl QueryCodes {
         self.round(codes.layout, step);
         let square = dot(&self.vector, &self.vector);
         self.form = match metric {
-            Metric::L2 => CodeForm { bias: square, weight: 2.0, factor: -2.0 * step, extra_factor: 0.0 },
-            Metric::Cosine => {
-                CodeForm { bias: 0.5 * square, weight: 1.0, factor: -step, extra_factor: 0.0 }
-            }
-            Metric::Ip => {
-                let bias = -dot(query, center);
-                CodeForm { bias, weight: 0.0, factor: -step, extra_factor: 0.0 }
-            }
+            Metric::L2 => CodeForm { bias: square, weight: 2.0, factor: -2.0 * step },
+            Metric::Cosine => CodeForm { bias: 0.5 * square, weight: 1.0, factor: -step },
+            Metric::Ip => CodeForm { bias: -dot(query, center), weight: 0.0, factor: -step },
         };
     }
 
@@ -111,19 +105,15 @@ impl<I: Isa, K: CodeType> CodeScorer<'_, I, K> {
     /// Loops and not `array::from_fn`: a closure would not be compiled for the instruction set.
     #[inline(always)]
     fn some<const N: usize>(&self, nodes: &[NodeId], distances: &mut [f32]) {
-        let mut rows = [CodeRow::EMPTY; N];
-        let mut codes: [&[u8]; N] = [&[]; N];
-        for i in 0..N {
-            rows[i] = self.codes.row(nodes[i]);
-            codes[i] = rows[i].codes;
+        let mut rows: [&[u8]; N] = [&[]; N];
+        for (row, node) in rows.iter_mut().zip(nodes) {
+            *row = self.codes.codes(*node);
         }
-        let dots = K::dot::<I, N>(self.isa, self.query, codes);
-        let CodeForm { bias, weight, factor, extra_factor } = self.form;
+        let dots = K::dot::<I, N>(self.isa, self.query, rows);
+        let CodeForm { bias, weight, factor } = self.form;
         for i in 0..N {
-            distances[i] = bias
-                + weight * rows[i].half_square
-                + factor * rows[i].scale * dots[i] as f32
-                + extra_factor * rows[i].extra;
+            let CodeTerms { scale, half_square } = self.codes.terms(nodes[i]);
+            distances[i] = bias + weight * half_square + factor * scale * dots[i] as f32;
         }
     }
 }
@@ -144,7 +134,7 @@ impl<I: Isa, K: CodeType> Scorer for CodeScorer<'_, I, K> {
 
     #[inline(always)]
     fn prefetch(&self, node: NodeId) {
-        self.isa.prefetch_bytes(self.codes.row_bytes(node));
+        self.codes.prefetch(self.isa, node);
     }
 
     #[inline(always)]

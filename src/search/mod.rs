@@ -18,8 +18,8 @@ use crate::graph::adjacency::Adjacency;
 use crate::graph::beam::{Beam, BeamStats};
 use crate::graph::levels::LevelsLayout;
 use crate::kernels::dispatch;
-use crate::scan::{ScanNodes, ScanOne, ScoreNodes, TopK};
 use crate::quantizers::{CodeKind, Codes, QueryCodes};
+use crate::scan::{ScanNodes, ScanOne, ScoreNodes, TopK};
 use crate::search::traverse::{WalkCodes, WalkRows};
 use crate::types::{Admit, AdmitAll, AdmitAllBut, Metric, Neighbor, NodeId};
 use crate::vectors::{Form, Vectors, query_scale};
@@ -287,7 +287,8 @@ fn run<A: Admit>(
         let stats = match target.codes {
             Some(codes) => {
                 let keep = k + usize::from(params.exclude.is_some());
-                let rerank = params.rerank.unwrap_or_else(|| default_rerank(codes.layout().kind(), k));
+                let rerank =
+                    params.rerank.unwrap_or_else(|| default_rerank(codes.layout().kind(), k));
                 let rerank = rerank.clamp(keep, ef);
                 walk_codes(target, codes, scratch, query, form, (ef, rerank), deadline, found)
             }

@@ -12,7 +12,7 @@ use crate::graph::adjacency::Adjacency;
 use crate::graph::attach::reachable;
 use crate::graph::levels::{LevelsLayout, MAX_DEGREE};
 use crate::graph::{Graph, MAX_NODES, order};
-use crate::quantizers::{CodeKind, CodeLayout, Codes};
+use crate::quantizers::{CodeKind, CodeLayout, CodeTerms, Codes};
 use crate::search::Target;
 use crate::segments::meta::Meta;
 use crate::types::{ItemId, Metric, NodeId, UnknownName};
@@ -79,8 +79,10 @@ pub fn write_segment(
         writer.begin_section(SectionKind::CodeCenter, 0)?.write_slice(codes.center())?;
         let mut section = writer.begin_section(SectionKind::Codes, 0)?;
         for built in parts.order {
-            section.write(codes.row_bytes(*built))?;
+            section.write(codes.row(*built))?;
         }
+        let terms: Vec<CodeTerms> = parts.order.iter().map(|b| codes.terms(*b)).collect();
+        writer.begin_section(SectionKind::CodeTerms, 0)?.write_slice(&terms)?;
     }
     if !parts.scales.is_empty() {
         let scales: Vec<f32> = parts.order.iter().map(|b| parts.scales[b.index()]).collect();
@@ -172,8 +174,9 @@ impl Segment {
             metric: self.file.geometry().metric,
             scales: self.typed(SectionKind::VectorScales),
             codes: self.codes.map(|layout| {
-                let (rows, center) = (SectionKind::Codes, SectionKind::CodeCenter);
-                Codes::new(self.typed(rows), layout, self.typed(center))
+                let (rows, terms) =
+                    (self.typed(SectionKind::Codes), self.typed(SectionKind::CodeTerms));
+                Codes::new(rows, terms, layout, self.typed(SectionKind::CodeCenter))
             }),
             graph: self.graph(),
             levels: (self.typed(SectionKind::Levels), &self.levels),
@@ -280,7 +283,8 @@ fn read_meta(file: &SegmentFile) -> Result<Meta, Corruption> {
         return Err(file.missing(SectionKind::Meta, 0));
     };
     let corrupt = |expected: &str, found| file.corruption(SectionKind::Meta, 0, 0, expected, found);
-    let meta = Meta::decode(bytes, file.header().format).map_err(|found| corrupt("a meta record", found))?;
+    let meta = Meta::decode(bytes, file.header().format)
+        .map_err(|found| corrupt("a meta record", found))?;
     let degree = meta.build.max_degree as usize;
     if degree == 0 || degree > MAX_DEGREE {
         let expected = format!("a max_degree of 1 to {MAX_DEGREE}");
@@ -298,17 +302,17 @@ fn check_codes(
     dim: usize,
 ) -> Result<Option<CodeLayout>, Corruption> {
     let Some(record) = &meta.codes else { return Ok(None) };
-    let corrupt = |expected: String, found: String| {
-        file.corruption(SectionKind::Meta, 0, 0, expected, found)
-    };
+    let corrupt =
+        |expected: String, found: String| file.corruption(SectionKind::Meta, 0, 0, expected, found);
     let kind: CodeKind = record.kind.parse().map_err(|error: UnknownName| {
         corrupt(format!("a kind of codes among {}", error.expected), error.found)
     })?;
     let layout = CodeLayout::with_stride(kind, dim, record.stride as usize).map_err(|least| {
-        let expected = format!("a stride of {kind} codes from {least}, a multiple of 4");
+        let expected = format!("a stride of {kind} codes, from {least}");
         corrupt(expected, record.stride.to_string())
     })?;
     file.section_as::<u8>(SectionKind::Codes, 0, n.saturating_mul(layout.stride()))?;
+    file.section_as::<CodeTerms>(SectionKind::CodeTerms, 0, n)?;
     let center = file.section_as::<f32>(SectionKind::CodeCenter, 0, dim)?;
     match center.iter().position(|x| !x.is_finite()) {
         None => Ok(Some(layout)),
