@@ -5,7 +5,9 @@ use rayon::prelude::*;
 
 use crate::builder::items::Items;
 use crate::progress::{Cancelled, Progress};
-use crate::quantizers::{CodeBytes, CodeKind, CodeLayout, CodeTerms, Codes, encode_rows};
+use crate::quantizers::{
+    CodeBytes, CodeKind, CodeLayout, CodeTerms, Codes, encode_rows, norm_bound,
+};
 use crate::types::{Metric, NodeId};
 
 /// Rows that one task codes.
@@ -21,6 +23,7 @@ pub(super) struct BuiltCodes {
     terms: Vec<CodeTerms>,
     layout: CodeLayout,
     center: Vec<f32>,
+    norm_bound: f32,
 }
 
 impl BuiltCodes {
@@ -48,12 +51,13 @@ impl BuiltCodes {
                 if progress.cancelled() { Err(Cancelled) } else { Ok(()) }
             })
         })?;
-        Ok(Self { bytes, terms, layout, center })
+        let norm_bound = norm_bound(&terms, &center);
+        Ok(Self { bytes, terms, layout, center, norm_bound })
     }
 
     /// The rows.
     pub(super) fn view(&self) -> Codes<'_> {
-        Codes::new(self.bytes.bytes(), &self.terms, self.layout, &self.center)
+        Codes::new(self.bytes.bytes(), &self.terms, self.layout, &self.center, self.norm_bound)
     }
 }
 

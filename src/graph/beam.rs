@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use crate::graph::adjacency::Adjacency;
-use crate::graph::pool::Pool;
+use crate::graph::pool::{Pool, Stop};
 use crate::graph::visited::Visited;
 use crate::types::{NodeId, Scorer};
 
@@ -55,9 +55,10 @@ impl Beam {
         scorer: &S,
         entries: &[NodeId],
         ef: usize,
+        stop: Stop,
         deadline: Option<Instant>,
     ) -> BeamStats {
-        self.pool.reset(ef);
+        self.pool.reset(ef, stop);
         self.visited.reset(layer.len());
         let mut stats = BeamStats::default();
         let room = layer.degree().max(entries.len());
@@ -65,18 +66,20 @@ impl Beam {
             self.batch.resize(room, NodeId(0));
             self.distances.resize(room, 0.0);
         }
-        for (place, entry) in self.batch.iter_mut().zip(entries) {
-            self.visited.insert(*entry);
-            *place = *entry;
-        }
-        self.offer(scorer, entries.len(), &mut stats);
+        let fresh = self.visited.insert(entries, &mut self.batch[..entries.len()]);
+        self.offer(scorer, fresh, &mut stats);
         while let Some(node) = self.pool.expand_next() {
             stats.visited += 1;
-            let fresh = self.collect(layer.list(node), scorer);
             // What is expanded next is this unless a closer one comes now; its list arrives while
             // the batch is scored.
             if let Some(next) = self.pool.peek() {
                 scorer.prefetch_list(layer.list(next));
+            }
+            // An unused slot holds the node whose list it is, which has been seen.
+            let list = layer.list(node);
+            let fresh = self.visited.insert(list, &mut self.batch[..list.len()]);
+            for node in &self.batch[..fresh] {
+                scorer.prefetch(*node);
             }
             self.offer(scorer, fresh, &mut stats);
             if let Some(deadline) = deadline
@@ -90,30 +93,12 @@ impl Beam {
         stats
     }
 
-    /// Puts the nodes of a list that are new into the batch; how many they are. An unused slot
-    /// holds the node whose list it is, which has been seen.
-    #[inline(always)]
-    fn collect<S: Scorer>(&mut self, list: &[NodeId], scorer: &S) -> usize {
-        let batch = &mut self.batch[..list.len()];
-        let mut fresh = 0;
-        for neighbor in list {
-            batch[fresh] = *neighbor;
-            fresh += usize::from(self.visited.insert(*neighbor));
-        }
-        for node in &batch[..fresh] {
-            scorer.prefetch(*node);
-        }
-        fresh
-    }
-
     /// Scores the first `fresh` of the batch and offers them to the pool.
     #[inline(always)]
     fn offer<S: Scorer>(&mut self, scorer: &S, fresh: usize, stats: &mut BeamStats) {
         let (batch, distances) = (&self.batch[..fresh], &mut self.distances[..fresh]);
         scorer.score(batch, distances);
-        for (node, distance) in batch.iter().zip(distances) {
-            self.pool.insert(*distance, *node);
-        }
+        self.pool.insert(batch, distances);
         stats.distances += fresh as u64;
     }
 

@@ -19,6 +19,7 @@ use crate::graph::Graph;
 use crate::graph::adjacency::Adjacency;
 use crate::graph::beam::Beam;
 use crate::graph::levels::{Layer, MAX_LAYERS, OwnedLayer, OwnedLevels, SlotScorer, descend};
+use crate::graph::pool::Stop;
 use crate::graph::prune::{PruneRule, PruneScratch, robust_prune};
 use crate::kernels::{Isa, Operation, Space, dispatch};
 use crate::progress::{Cancelled, Progress};
@@ -333,10 +334,17 @@ impl<S: Space> Operation for Choose<'_, S> {
             let lists = growing.lists(layer);
             let ef = params.ef_construction;
             if layer == 0 {
-                beam.search(lists, &scorer, &[entry], ef, None);
+                beam.search(lists, &scorer, &[entry], ef, Stop::NEVER, None);
             } else {
                 let Layer { nodes, .. } = growing.levels.layer(layer - 1);
-                beam.search(lists, &SlotScorer { nodes, scorer: &scorer }, &[entry], ef, None);
+                beam.search(
+                    lists,
+                    &SlotScorer { nodes, scorer: &scorer },
+                    &[entry],
+                    ef,
+                    Stop::NEVER,
+                    None,
+                );
             }
             candidates.clear();
             candidates.extend(beam.found().iter());

@@ -16,6 +16,7 @@
 
 use crate::graph::adjacency::Adjacency;
 use crate::graph::beam::{Beam, BeamStats};
+use crate::graph::pool::Stop;
 use crate::types::{NodeId, Scorer};
 
 /// More layers than a graph of 2³¹ nodes has at degree 2.
@@ -141,7 +142,7 @@ pub fn descend<'a, S: Scorer>(
     let mut stats = BeamStats::default();
     for layer in layers {
         let scorer = SlotScorer { nodes: layer.nodes, scorer };
-        stats.add(beam.search(layer.lists, &scorer, &[slot], 1, None));
+        stats.add(beam.search(layer.lists, &scorer, &[slot], 1, Stop::NEVER, None));
         slot = beam.found().iter().next().map_or(slot, |nearest| nearest.node);
         slot = layer.down[slot.index()];
     }

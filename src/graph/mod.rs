@@ -20,7 +20,7 @@ pub mod beam;
 pub mod insert;
 pub mod levels;
 pub mod order;
-mod pool;
+pub mod pool;
 pub mod prune;
 pub mod reference;
 

@@ -16,6 +16,31 @@ pub struct Pool {
     capacity: usize,
     /// Every entry before this one is expanded.
     cursor: usize,
+    /// Keys from here on are of no interest.
+    limit: u64,
+    stop: Stop,
+}
+
+/// When a search is over before every entry of its list is expanded: once the closest of them that
+/// is left lies farther than `slack` times the `k`th closest. Such entries do not enter the list
+/// either.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stop {
+    /// Results asked for.
+    pub k: usize,
+    /// At least 1; infinite: never.
+    pub slack: f32,
+}
+
+impl Stop {
+    /// The list decides alone.
+    pub const NEVER: Self = Self { k: 1, slack: f32::INFINITY };
+}
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self::NEVER
+    }
 }
 
 const EXPANDED: u64 = 1;
@@ -44,26 +69,37 @@ fn neighbor(key: u64) -> Neighbor {
 
 impl Pool {
     /// Empties the pool and lets it hold `capacity` entries.
-    pub fn reset(&mut self, capacity: usize) {
+    pub fn reset(&mut self, capacity: usize, stop: Stop) {
         self.keys.clear();
         self.keys.reserve(capacity + 1);
         self.capacity = capacity;
         self.cursor = 0;
+        self.limit = u64::MAX;
+        self.stop = stop;
     }
 
-    /// Offers a node that the pool has not been offered before.
+    /// Offers nodes that the pool has not been offered before.
     #[inline(always)]
-    pub fn insert(&mut self, distance: f32, node: NodeId) {
-        let key = key(distance, node);
-        if self.keys.len() == self.capacity {
-            match self.keys.last() {
-                Some(last) if key < *last => self.keys.pop(),
-                _ => return,
-            };
+    pub fn insert(&mut self, nodes: &[NodeId], distances: &[f32]) {
+        for (node, distance) in nodes.iter().zip(distances) {
+            let key = key(*distance, *node);
+            if key >= self.limit {
+                continue;
+            }
+            if self.keys.len() == self.capacity {
+                self.keys.pop();
+            }
+            let at = self.keys.partition_point(|other| *other < key);
+            self.keys.insert(at, key);
+            self.cursor = self.cursor.min(at);
+            if self.keys.len() == self.capacity {
+                self.limit = self.limit.min(self.keys[self.capacity - 1]);
+            }
         }
-        let at = self.keys.partition_point(|other| *other < key);
-        self.keys.insert(at, key);
-        self.cursor = self.cursor.min(at);
+        if let Some(kth) = self.keys.get(self.stop.k - 1) {
+            let farthest = neighbor(*kth).distance * self.stop.slack;
+            self.limit = self.limit.min(key(farthest, NodeId(u32::MAX >> 1)));
+        }
     }
 
     /// The closest node whose neighbors have not been read, marked as read.
@@ -71,6 +107,9 @@ impl Pool {
     pub fn expand_next(&mut self) -> Option<NodeId> {
         while let Some(key) = self.keys.get_mut(self.cursor) {
             self.cursor += 1;
+            if *key > self.limit {
+                return None;
+            }
             if *key & EXPANDED == 0 {
                 *key |= EXPANDED;
                 return Some(neighbor(*key).node);
@@ -110,14 +149,14 @@ mod tests {
     #[test]
     fn keeps_the_closest_in_order_and_expands_each_once() {
         let mut pool = Pool::default();
-        pool.reset(3);
+        pool.reset(3, Stop::NEVER);
         for (node, distance) in [4.0, -1.0, 2.0, 2.0, -3.0].into_iter().enumerate() {
-            pool.insert(distance, NodeId(node as u32));
+            pool.insert(&[NodeId(node as u32)], &[distance]);
         }
         let held: Vec<(f32, u32)> = pool.iter().map(|n| (n.distance, n.node.0)).collect();
         assert_eq!(held, [(-3.0, 4), (-1.0, 1), (2.0, 2)]);
         assert_eq!(pool.expand_next(), Some(NodeId(4)));
-        pool.insert(-4.0, NodeId(9));
+        pool.insert(&[NodeId(9)], &[-4.0]);
         let expanded: Vec<u32> = std::iter::from_fn(|| pool.expand_next()).map(|n| n.0).collect();
         assert_eq!(expanded, [9, 1]);
     }

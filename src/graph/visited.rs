@@ -26,17 +26,24 @@ impl Visited {
         }
     }
 
-    /// Adds a node; whether it was new. Without branches: whether a neighbor was seen before is
-    /// what no branch predictor can know.
+    /// Adds `nodes` and puts those that are new at the front of `fresh`, which is as long; how many
+    /// they are. Without branches: whether a neighbor was seen before is what no branch predictor
+    /// can know.
     #[inline(always)]
-    pub(super) fn insert(&mut self, node: NodeId) -> bool {
-        let at = node.index() / 64;
-        let word = &mut self.words[at];
-        let bit = 1 << (node.index() % 64);
-        let before = *word;
-        *word = before | bit;
-        self.touched[self.count] = at as u32;
-        self.count += usize::from(before == 0);
-        before & bit == 0
+    pub(super) fn insert(&mut self, nodes: &[NodeId], fresh: &mut [NodeId]) -> usize {
+        let (words, touched) = (self.words.as_mut_slice(), self.touched.as_mut_slice());
+        let (mut count, mut found) = (self.count, 0);
+        for node in nodes {
+            let at = node.index() / 64;
+            let bit = 1 << (node.index() % 64);
+            let before = words[at];
+            words[at] = before | bit;
+            touched[count] = at as u32;
+            count += usize::from(before == 0);
+            fresh[found] = *node;
+            found += usize::from(before & bit == 0);
+        }
+        self.count = count;
+        found
     }
 }

@@ -24,7 +24,10 @@
 //! |---|---|
 //! | l2 | `‖q'‖² + 2 half_square − 2 scale · step · D` |
 //! | cosine | `‖q'‖² / 2 + half_square − scale · step · D` |
-//! | ip | `−q · center − scale · step · D`, where `q` itself is what `p` codes |
+//! | ip | `‖q‖ · norm_bound − q · center − scale · step · D`, where `q` itself is what `p` codes |
+//!
+//! For inner product no vector is longer than `norm_bound`, so that these distances, unlike those that
+//! callers see, are not negative and can be compared as multiples ([`crate::graph::pool::Stop`]).
 //!
 //! The forms are those of locally-adaptive vector quantization (Aguerrebere et al., VLDB 2023) with
 //! the correction of RaBitQ (Gao & Long, SIGMOD 2024, equation 12): `scale = ‖x'‖² / Σ c_i x'_i`,
@@ -195,10 +198,12 @@ pub struct Codes<'a> {
     terms: &'a [CodeTerms],
     layout: CodeLayout,
     center: &'a [f32],
+    /// No vector is longer than this.
+    norm_bound: f32,
 }
 
 impl<'a> Codes<'a> {
-    /// A view.
+    /// A view; `norm_bound` is what [`norm_bound`] gives for it.
     ///
     /// # Panics
     /// If the lengths do not fit each other.
@@ -207,10 +212,11 @@ impl<'a> Codes<'a> {
         terms: &'a [CodeTerms],
         layout: CodeLayout,
         center: &'a [f32],
+        norm_bound: f32,
     ) -> Self {
         assert_eq!(bytes.len(), terms.len() * layout.stride);
         assert_eq!(center.len(), layout.dim);
-        Self { bytes, terms, layout, center }
+        Self { bytes, terms, layout, center, norm_bound }
     }
 
     /// Number of rows.
@@ -258,6 +264,12 @@ impl<'a> Codes<'a> {
         isa.prefetch_bytes(self.codes(node));
         isa.prefetch_bytes(bytemuck::bytes_of(&self.terms[node.index()]));
     }
+}
+
+/// A length that no coded vector exceeds, by the triangle inequality. Cost: a pass over the terms.
+pub fn norm_bound(terms: &[CodeTerms], center: &[f32]) -> f32 {
+    let largest = terms.iter().fold(0.0_f32, |largest, terms| largest.max(terms.half_square));
+    (2.0 * largest).sqrt() + dot(center, center).sqrt()
 }
 
 /// Code rows in memory that begin on a cache line.

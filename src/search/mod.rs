@@ -17,6 +17,7 @@ use crate::filters::nodes::NodeSet;
 use crate::graph::adjacency::Adjacency;
 use crate::graph::beam::{Beam, BeamStats};
 use crate::graph::levels::LevelsLayout;
+use crate::graph::pool::Stop;
 use crate::kernels::dispatch;
 use crate::quantizers::{CodeKind, Codes, QueryCodes};
 use crate::scan::{ScanNodes, ScanOne, ScoreNodes, TopK};
@@ -50,7 +51,7 @@ pub struct Target<'a> {
 }
 
 /// What a query asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SearchParams {
     /// How many items to return, at least 1.
     pub k: usize,
@@ -59,6 +60,9 @@ pub struct SearchParams {
     /// How many of the candidates that a walk over codes finds are scored on their vectors, the
     /// closest first; `None`: see [`default_rerank`]. Never fewer than `k` or more than `ef`.
     pub rerank: Option<usize>,
+    /// Ends a walk once what is left to visit is farther than this many times the `k`th result:
+    /// see [`Stop`]. `None`: the list of `ef` candidates decides alone.
+    pub slack: Option<f32>,
     /// Score every vector instead of walking the graph.
     pub exact: bool,
     /// Stop then and return the best so far.
@@ -70,7 +74,7 @@ pub struct SearchParams {
 impl SearchParams {
     /// The `k` closest, with defaults for the rest.
     pub fn top(k: usize) -> Self {
-        Self { k, ef: None, rerank: None, exact: false, deadline: None, exclude: None }
+        Self { k, ef: None, rerank: None, slack: None, exact: false, deadline: None, exclude: None }
     }
 }
 
@@ -165,8 +169,8 @@ pub struct Scratch {
 /// neighbors slightly wrong, and the fewer bits they have the more.
 pub fn default_rerank(kind: CodeKind, k: usize) -> usize {
     match kind {
-        CodeKind::I8 => k + k / 4 + 6,
-        CodeKind::U4 => 2 * k + 16,
+        CodeKind::I8 => k + k / 8 + 3,
+        CodeKind::U4 => k + k / 2 + 3,
     }
 }
 
@@ -284,18 +288,20 @@ fn run<A: Admit>(
     let deadline = params.deadline;
     let plan = plan(n, matches, ef, params);
     if plan == Plan::Walk {
+        let slack = params.slack.unwrap_or(f32::INFINITY);
+        let stop = Stop { k, slack };
         let stats = match target.codes {
             Some(codes) => {
                 let keep = k + usize::from(params.exclude.is_some());
                 let rerank =
                     params.rerank.unwrap_or_else(|| default_rerank(codes.layout().kind(), k));
                 let rerank = rerank.clamp(keep, ef);
-                walk_codes(target, codes, scratch, query, form, (ef, rerank), deadline, found)
+                walk_codes(target, codes, scratch, query, form, (ef, rerank, stop), deadline, found)
             }
             None => with_element!(target.vectors.element, E => {
                 let rows = target.vectors.rows::<E>();
                 let beam = &mut scratch.beam;
-                let stats = dispatch(WalkRows { target, rows, query, form, beam, ef, deadline });
+                let stats = dispatch(WalkRows { target, rows, query, form, beam, ef, stop, deadline });
                 found.extend(beam.found().iter());
                 stats
             }),
@@ -322,7 +328,7 @@ fn walk_codes(
     scratch: &mut Scratch,
     query: &[f32],
     form: Form<'_>,
-    (ef, rerank): (usize, usize),
+    (ef, rerank, stop): (usize, usize, Stop),
     deadline: Option<Instant>,
     found: &mut Vec<Neighbor>,
 ) -> BeamStats {
@@ -330,7 +336,7 @@ fn walk_codes(
     let scale = form.query_scale();
     let mut stats = with_codes!(codes.layout().kind(), K => {
         let kind = PhantomData::<K>;
-        dispatch(WalkCodes { target, codes, query, scale, prepared, beam, ef, deadline, kind })
+        dispatch(WalkCodes { target, codes, query, scale, prepared, beam, ef, stop, deadline, kind })
     });
     nodes.clear();
     nodes.extend(beam.found().iter().take(rerank).map(|neighbor| neighbor.node));

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::graph::beam::{Beam, BeamStats};
 use crate::graph::levels::descend;
+use crate::graph::pool::Stop;
 use crate::kernels::{Element, Isa, Operation};
 use crate::quantizers::{CodeType, Codes, QueryCodes};
 use crate::search::Target;
@@ -20,6 +21,7 @@ pub(super) struct WalkRows<'a, E> {
     pub(super) form: Form<'a>,
     pub(super) beam: &'a mut Beam,
     pub(super) ef: usize,
+    pub(super) stop: Stop,
     pub(super) deadline: Option<Instant>,
 }
 
@@ -28,8 +30,8 @@ impl<E: Element> Operation for WalkRows<'_, E> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> BeamStats {
-        let Self { target, rows, query, form, beam, ef, deadline } = self;
-        walk(target, &RowScorer { isa, rows, query, form }, beam, ef, deadline)
+        let Self { target, rows, query, form, beam, ef, stop, deadline } = self;
+        walk(target, &RowScorer { isa, rows, query, form }, beam, ef, stop, deadline)
     }
 }
 
@@ -43,6 +45,7 @@ pub(super) struct WalkCodes<'a, K> {
     pub(super) prepared: &'a mut QueryCodes,
     pub(super) beam: &'a mut Beam,
     pub(super) ef: usize,
+    pub(super) stop: Stop,
     pub(super) deadline: Option<Instant>,
     pub(super) kind: PhantomData<K>,
 }
@@ -52,9 +55,9 @@ impl<K: CodeType> Operation for WalkCodes<'_, K> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> BeamStats {
-        let Self { target, codes, query, scale, prepared, beam, ef, deadline, .. } = self;
+        let Self { target, codes, query, scale, prepared, beam, ef, stop, deadline, .. } = self;
         prepared.prepare(target.metric, query, scale, codes);
-        walk(target, &prepared.scorer::<I, K>(isa, codes), beam, ef, deadline)
+        walk(target, &prepared.scorer::<I, K>(isa, codes), beam, ef, stop, deadline)
     }
 }
 
@@ -65,11 +68,12 @@ fn walk<S: Scorer>(
     scorer: &S,
     beam: &mut Beam,
     ef: usize,
+    stop: Stop,
     deadline: Option<Instant>,
 ) -> BeamStats {
     let (words, layout) = target.levels;
     let (layers, slot) = layout.top_down(words);
     let (entry, mut stats) = descend(beam, scorer, layers, slot);
-    stats.add(beam.search(target.graph, scorer, &[entry], ef, deadline));
+    stats.add(beam.search(target.graph, scorer, &[entry], ef, stop, deadline));
     stats
 }

@@ -12,7 +12,7 @@ use crate::graph::adjacency::Adjacency;
 use crate::graph::attach::reachable;
 use crate::graph::levels::{LevelsLayout, MAX_DEGREE};
 use crate::graph::{Graph, MAX_NODES, order};
-use crate::quantizers::{CodeKind, CodeLayout, CodeTerms, Codes};
+use crate::quantizers::{CodeKind, CodeLayout, CodeTerms, Codes, norm_bound};
 use crate::search::Target;
 use crate::segments::meta::Meta;
 use crate::types::{ItemId, Metric, NodeId, UnknownName};
@@ -114,7 +114,8 @@ pub struct Segment {
     n: usize,
     dim: usize,
     levels: LevelsLayout,
-    codes: Option<CodeLayout>,
+    /// How code rows lie, and the bound of their norms.
+    codes: Option<(CodeLayout, f32)>,
     /// Validated on first use; what was wrong is remembered too.
     columns: Vec<OnceLock<Result<ColumnLayout, Corruption>>>,
 }
@@ -173,10 +174,11 @@ impl Segment {
             vectors: self.vectors(),
             metric: self.file.geometry().metric,
             scales: self.typed(SectionKind::VectorScales),
-            codes: self.codes.map(|layout| {
+            codes: self.codes.map(|(layout, norm_bound)| {
                 let (rows, terms) =
                     (self.typed(SectionKind::Codes), self.typed(SectionKind::CodeTerms));
-                Codes::new(rows, terms, layout, self.typed(SectionKind::CodeCenter))
+                let center = self.typed(SectionKind::CodeCenter);
+                Codes::new(rows, terms, layout, center, norm_bound)
             }),
             graph: self.graph(),
             levels: (self.typed(SectionKind::Levels), &self.levels),
@@ -300,7 +302,7 @@ fn check_codes(
     meta: &Meta,
     n: usize,
     dim: usize,
-) -> Result<Option<CodeLayout>, Corruption> {
+) -> Result<Option<(CodeLayout, f32)>, Corruption> {
     let Some(record) = &meta.codes else { return Ok(None) };
     let corrupt =
         |expected: String, found: String| file.corruption(SectionKind::Meta, 0, 0, expected, found);
@@ -312,10 +314,10 @@ fn check_codes(
         corrupt(expected, record.stride.to_string())
     })?;
     file.section_as::<u8>(SectionKind::Codes, 0, n.saturating_mul(layout.stride()))?;
-    file.section_as::<CodeTerms>(SectionKind::CodeTerms, 0, n)?;
+    let terms = file.section_as::<CodeTerms>(SectionKind::CodeTerms, 0, n)?;
     let center = file.section_as::<f32>(SectionKind::CodeCenter, 0, dim)?;
     match center.iter().position(|x| !x.is_finite()) {
-        None => Ok(Some(layout)),
+        None => Ok(Some((layout, norm_bound(terms, center)))),
         Some(at) => {
             let (expected, found) = ("a finite number".to_owned(), center[at].to_string());
             Err(file.corruption(SectionKind::CodeCenter, 0, at as u64 * 4, expected, found))
