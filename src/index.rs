@@ -33,6 +33,7 @@ pub use crate::filters::expression::Expression;
 pub use crate::filters::nodes::NodeSet;
 pub use crate::format::LoadMode;
 pub use crate::search::{Account, Plan, SearchError, SearchParams, TruncatedBy};
+pub use crate::segments::calibration::{Calibration, CalibrationPath, CalibrationPoint, Effort};
 pub use crate::segments::meta::{Meta, SelfCheck};
 
 /// Why an index cannot be opened.
@@ -204,9 +205,30 @@ impl Index {
         hits.clear();
         let target = self.segment.target();
         let Scratch { search, found } = scratch;
-        let account = search::search(&target, search, vector, params, found)?;
+        let params = self.resolved(params)?;
+        let account = search::search(&target, search, vector, &params, found)?;
         self.give(found, hits);
         Ok(account)
+    }
+
+    /// What effort reaches which recall, if the build measured it.
+    pub fn calibration(&self) -> Option<&Calibration> {
+        self.segment.calibration()
+    }
+
+    /// The parameters with an effort in place of a recall.
+    fn resolved(&self, params: &SearchParams) -> Result<SearchParams, SearchError> {
+        let Some(recall) = params.target_recall else { return Ok(*params) };
+        if params.ef.is_some() || params.slack.is_some() || params.rerank.is_some() {
+            return Err(SearchError::EffortTwice);
+        }
+        if !(0.0..=1.0).contains(&recall) {
+            return Err(SearchError::TargetRecall { found: recall });
+        }
+        let effort = self.calibration().and_then(|measured| measured.effort(params.k, recall));
+        let Effort { ef, slack, rerank, .. } = effort.ok_or(SearchError::NotCalibrated)?;
+        let (ef, rerank) = (Some(ef), Some(rerank));
+        Ok(SearchParams { ef, slack, rerank, target_recall: None, ..*params })
     }
 
     /// The items that pass a filter. Cost: a look at every item's values of the attributes named,

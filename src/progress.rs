@@ -25,6 +25,8 @@ pub enum Stage {
     Verify,
     /// Recall of sampled queries against exact search.
     SelfCheck,
+    /// What effort reaches which recall.
+    Calibrate,
     /// Exact neighbors.
     Truth,
 }
@@ -42,6 +44,7 @@ impl Stage {
             Stage::Write => "write",
             Stage::Verify => "verify",
             Stage::SelfCheck => "self-check",
+            Stage::Calibrate => "calibrate",
             Stage::Truth => "truth",
         }
     }

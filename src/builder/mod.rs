@@ -6,16 +6,20 @@
 //! | `codes.rs` | codes: vectors as small integers |
 //! | `probe.rs` | probe: small builds that find `alpha` and backfill |
 //! | `mod.rs` | codes → graph → attach → self-check → reorder → write → verify → publish |
+//! | `questions.rs` | queries with known answers, which the next two ask |
+//! | `calibrate.rs` | calibration: what effort reaches which recall |
 //! | `self_check.rs` | self-check: recall of sampled items against exact search |
 //! | `plan.rs` | what a build will need, before it starts |
 //!
 //! Nothing is visible before the last step: everything is written into a temporary directory of
 //! the index, and a build that fails or is stopped removes it.
 
+mod calibrate;
 mod codes;
 mod items;
 mod plan;
 mod probe;
+mod questions;
 mod self_check;
 
 use std::path::Path;
@@ -28,12 +32,14 @@ use crate::filters::columns::{AttributeValue, ColumnError, ColumnKind, ColumnSch
 use crate::format::{Disk, FileLayer, Geometry, LoadMode, SegmentFile};
 use crate::graph::attach::{attach, reachable};
 use crate::graph::insert::InsertParams;
-use crate::graph::levels::MAX_DEGREE;
+use crate::graph::levels::{LevelsLayout, MAX_DEGREE};
 use crate::graph::prune::PruneRule;
 use crate::graph::reference::REFERENCE_MAX_DEGREE;
 use crate::graph::{Graph, MAX_NODES, insert, order, reference};
 use crate::progress::{Cancelled, Progress, Stage};
 use crate::quantizers::{CodeKind, CodeSpace};
+use crate::search::Target;
+use crate::segments::calibration::Calibration;
 use crate::segments::manifest::Provenance;
 use crate::segments::meta::{BuildRecord, CodesRecord, Meta, ProbeRecord, SelfCheck, Statistics};
 use crate::segments::publish::{IndexDir, NewSegment, PublishError};
@@ -44,11 +50,15 @@ use crate::with_element;
 
 use codes::BuiltCodes;
 use items::Items;
+use questions::Questions;
 
 pub use plan::{BuildPlan, Part, plan};
 
 /// Name of the segment file within a generation.
 const SEGMENT_NAME: &str = "base.vcg";
+
+/// Items asked in place of queries.
+const QUESTIONS: usize = 512;
 
 /// Generations kept: the new one and the one before it.
 const RETAINED_GENERATIONS: u64 = 2;
@@ -129,6 +139,11 @@ pub struct BuildParams {
     pub codes: CodesChoice,
     /// Store vectors in this type; `None`: as given.
     pub element: Option<ElementType>,
+    /// Logged queries `[count, dim]`, none of which the build learns from: they show what effort
+    /// reaches which recall for those who will ask.
+    pub queries: Option<Vec<f32>>,
+    /// Whether to measure what effort reaches which recall.
+    pub calibrate: bool,
     /// Draws levels and order.
     pub seed: u64,
     /// Threads; 0: one per core.
@@ -152,6 +167,8 @@ impl BuildParams {
             backfill: None,
             codes: CodesChoice::Auto,
             element: None,
+            queries: None,
+            calibrate: true,
             seed: 1,
             threads: 0,
             deterministic: false,
@@ -460,10 +477,7 @@ pub fn build_through(
     })?;
     plan::check_columns(source, params, &items)?;
     let built = make_graph(&items, params, &pool, &mut stages)?;
-    let self_check = stages.run(Stage::SelfCheck, None, "queries", || {
-        let codes = built.codes.as_ref().map(BuiltCodes::view);
-        self_check::self_check(&items, codes, &built.graph, params.seed, &pool)
-    });
+    let (self_check, calibration) = examine(&items, &built, params, &pool, &mut stages);
     let stored = stages.run(Stage::Reorder, Some(items.len() as u64), "items", || {
         order::breadth_first(&built.graph)
     });
@@ -491,6 +505,7 @@ pub fn build_through(
             vectors: items.vectors(),
             scales: items.scales(),
             codes: built.codes.as_ref().map(BuiltCodes::view),
+            calibration: calibration.as_ref(),
             ids: items.ids(),
             columns: &columns,
         };
@@ -552,6 +567,40 @@ struct Built {
     attached: u64,
 }
 
+/// Asks the new graph: held-out queries where there are some, else items.
+fn examine(
+    items: &Items,
+    built: &Built,
+    params: &BuildParams,
+    pool: &rayon::ThreadPool,
+    stages: &mut Stages<'_>,
+) -> (Option<SelfCheck>, Option<Calibration>) {
+    let words = built.graph.levels.words();
+    let Ok(layout) = LevelsLayout::parse(&words, items.len()) else { return (None, None) };
+    let target = Target {
+        vectors: items.vectors(),
+        metric: items.metric(),
+        scales: items.scales(),
+        codes: built.codes.as_ref().map(BuiltCodes::view),
+        graph: built.graph.adjacency(),
+        levels: (&words, &layout),
+    };
+    let most = calibrate::calibrated_ks(items.len()).map(|(k, _)| k).last().unwrap_or(10);
+    let (questions, from) = stages.run(Stage::Truth, None, "queries", || match &params.queries {
+        Some(queries) => (Questions::of_queries(items, queries.clone(), most, pool), "queries"),
+        None => (Questions::of_items(items, QUESTIONS, most, params.seed, pool), "items"),
+    });
+    let check = stages.run(Stage::SelfCheck, None, "queries", || {
+        self_check::self_check(&questions, from, &target, pool)
+    });
+    let calibration = params.calibrate.then(|| {
+        stages.run(Stage::Calibrate, None, "points", || {
+            calibrate::calibrate(&questions, from, &target, !params.deterministic, pool)
+        })
+    });
+    (Some(check), calibration)
+}
+
 fn make_graph(
     items: &Items,
     params: &BuildParams,
@@ -603,7 +652,7 @@ fn make_graph(
 fn meta(
     built: &Built,
     params: &BuildParams,
-    self_check: SelfCheck,
+    self_check: Option<SelfCheck>,
     columns: Vec<ColumnSchema>,
 ) -> Meta {
     let graph = &built.graph;
@@ -622,7 +671,7 @@ fn meta(
             edges: graph.edges(),
             attached: built.attached,
             unreachable: (graph.adjacency().len() - reached) as u64,
-            self_check: Some(self_check),
+            self_check,
         },
         columns,
         codes: built.codes.as_ref().map(|codes| {

@@ -10,10 +10,9 @@ use serde::Serialize;
 use crate::builder::codes::BuiltCodes;
 use crate::builder::items::Items;
 use crate::builder::probe::{DEFAULT_RULE, probe_builds, sample_size};
-use crate::builder::self_check::QUERIES;
 use crate::builder::{
-    BuildError, BuildParams, BuilderKind, CodesChoice, ItemBatch, ItemSource, SourceError,
-    check_rows, thread_pool,
+    BuildError, BuildParams, BuilderKind, CodesChoice, ItemBatch, ItemSource, QUESTIONS,
+    SourceError, check_rows, thread_pool,
 };
 use crate::filters::columns::{ColumnBuilder, ColumnKind, ColumnSchema};
 use crate::format::{ALIGNMENT, Disk, HEADER_BYTES};
@@ -267,7 +266,7 @@ fn stages(
         (Stage::Read, read),
         (Stage::Probe, probes),
         (Stage::Graph, seconds(shape.n)),
-        (Stage::SelfCheck, distance * (QUERIES * shape.n) as f64),
+        (Stage::SelfCheck, distance * (QUESTIONS * shape.n) as f64),
         (Stage::Write, write),
         (Stage::Verify, disk_bytes as f64 / 5e9),
     ])
@@ -308,9 +307,9 @@ fn time_build(
 /// Seconds per distance of the blocked scan on one thread.
 fn time_scan(sample: &Items) -> f64 {
     let (vectors, dim) = (sample.vectors(), sample.dim());
-    let mut queries = Vec::with_capacity(QUERIES * dim);
+    let mut queries = Vec::with_capacity(QUESTIONS * dim);
     let mut row = Vec::new();
-    for node in (0..sample.len().min(QUERIES) as u32).map(NodeId) {
+    for node in (0..sample.len().min(QUESTIONS) as u32).map(NodeId) {
         vectors.widen(node, &mut row);
         queries.extend_from_slice(&row);
     }

@@ -45,13 +45,15 @@ pub enum SectionKind {
     Codes = 11,
     /// Scale and half square of each code row, `f32[n, 2]`.
     CodeTerms = 13,
+    /// What effort reaches which recall.
+    Calibration = 14,
     /// What is subtracted from every vector before it is coded, `f32[dim]`.
     CodeCenter = 12,
 }
 
 impl SectionKind {
     /// Every kind, by code. Codes 2 and 5 are reserved for entry points and overflow edges.
-    pub const ALL: [SectionKind; 11] = [
+    pub const ALL: [SectionKind; 12] = [
         SectionKind::Meta,
         SectionKind::Graph,
         SectionKind::Levels,
@@ -63,6 +65,7 @@ impl SectionKind {
         SectionKind::Codes,
         SectionKind::CodeCenter,
         SectionKind::CodeTerms,
+        SectionKind::Calibration,
     ];
 
     /// The code on disk.
@@ -89,6 +92,7 @@ impl SectionKind {
             SectionKind::Codes => "codes",
             SectionKind::CodeCenter => "code center",
             SectionKind::CodeTerms => "code terms",
+            SectionKind::Calibration => "calibration",
         }
     }
 }

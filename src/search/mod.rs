@@ -63,6 +63,9 @@ pub struct SearchParams {
     /// Ends a walk once what is left to visit is farther than this many times the `k`th result:
     /// see [`Stop`]. `None`: the list of `ef` candidates decides alone.
     pub slack: Option<f32>,
+    /// Find `ef`, `rerank` and `slack` by what was measured when the index was built, so that this
+    /// share of the true neighbors is to be expected. Resolved by [`crate::index::Index`].
+    pub target_recall: Option<f32>,
     /// Score every vector instead of walking the graph.
     pub exact: bool,
     /// Stop then and return the best so far.
@@ -74,7 +77,16 @@ pub struct SearchParams {
 impl SearchParams {
     /// The `k` closest, with defaults for the rest.
     pub fn top(k: usize) -> Self {
-        Self { k, ef: None, rerank: None, slack: None, exact: false, deadline: None, exclude: None }
+        Self {
+            k,
+            ef: None,
+            rerank: None,
+            slack: None,
+            target_recall: None,
+            exact: false,
+            deadline: None,
+            exclude: None,
+        }
     }
 }
 
@@ -149,6 +161,24 @@ pub enum SearchError {
     /// No direction.
     #[error("the query is a zero vector, which has no direction to compare by cosine")]
     ZeroVector,
+    /// A stop before the `k`th result.
+    #[error("slack is {found}; expected 1 or more")]
+    Slack {
+        /// What was given.
+        found: f32,
+    },
+    /// An effort and a recall.
+    #[error("target_recall chooses ef, slack and rerank by itself: give it, or them")]
+    EffortTwice,
+    /// No share of anything.
+    #[error("target_recall is {found}; expected 0 to 1")]
+    TargetRecall {
+        /// What was given.
+        found: f32,
+    },
+    /// Nobody measured what effort reaches which recall.
+    #[error("this index was built without calibration; ask with ef, or build it again")]
+    NotCalibrated,
     /// Nothing asked for.
     #[error("k is 0; ask for at least one item")]
     ZeroK,
@@ -163,6 +193,17 @@ pub struct Scratch {
     codes: QueryCodes,
     nodes: Vec<NodeId>,
     distances: Vec<f32>,
+}
+
+impl Scratch {
+    /// Where the list of the last walk ended: the distance of its last entry as a multiple of the
+    /// `k`th's. 1 where it was no longer than `k`.
+    pub fn span(&self, k: usize) -> f32 {
+        let pool = self.beam.found();
+        let distance = |at: usize| pool.iter().nth(at).map(|neighbor| neighbor.distance);
+        let ends = distance(k.saturating_sub(1)).zip(distance(pool.iter().len().saturating_sub(1)));
+        ends.map_or(1.0, |(kth, last)| last / kth)
+    }
 }
 
 /// How many candidates are scored on their vectors for `k` answers: codes get the order of near
@@ -244,6 +285,9 @@ fn prepare<'a>(
     if params.k == 0 {
         return Err(SearchError::ZeroK);
     }
+    if let Some(slack) = params.slack.filter(|slack| slack.is_nan() || *slack < 1.0) {
+        return Err(SearchError::Slack { found: slack });
+    }
     Ok(Form::of(target.metric, scale, target.scales))
 }
 
@@ -288,7 +332,9 @@ fn run<A: Admit>(
     let deadline = params.deadline;
     let plan = plan(n, matches, ef, params);
     if plan == Plan::Walk {
-        let slack = params.slack.unwrap_or(f32::INFINITY);
+        // Negative distances, which walks over vectors have by inner product, have no multiples.
+        let multiples = target.codes.is_some() || target.metric != Metric::Ip;
+        let slack = params.slack.filter(|_| multiples).unwrap_or(f32::INFINITY);
         let stop = Stop { k, slack };
         let stats = match target.codes {
             Some(codes) => {

@@ -7,6 +7,7 @@
 //! | `manifest.rs` | [`Manifest`](manifest::Manifest): the one file that says which generation is current |
 //! | `publish.rs` | writers: [`IndexDir`](publish::IndexDir), the atomic commit; readers: [`read_current`](publish::read_current) |
 
+pub mod calibration;
 pub mod manifest;
 pub mod meta;
 pub mod publish;

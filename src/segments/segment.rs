@@ -14,6 +14,7 @@ use crate::graph::levels::{LevelsLayout, MAX_DEGREE};
 use crate::graph::{Graph, MAX_NODES, order};
 use crate::quantizers::{CodeKind, CodeLayout, CodeTerms, Codes, norm_bound};
 use crate::search::Target;
+use crate::segments::calibration::Calibration;
 use crate::segments::meta::Meta;
 use crate::types::{ItemId, Metric, NodeId, UnknownName};
 use crate::vectors::Vectors;
@@ -36,6 +37,8 @@ pub struct SegmentParts<'a> {
     pub scales: &'a [f32],
     /// What searches read in place of the vectors, if there is that; as the meta section has it.
     pub codes: Option<Codes<'a>>,
+    /// What effort reaches which recall, if that was measured.
+    pub calibration: Option<&'a Calibration>,
     /// `[n]` item ids.
     pub ids: &'a [ItemId],
     /// The bytes of each column section, in the order of the schema, rows in stored order.
@@ -49,8 +52,8 @@ pub enum WriteSegmentError {
     /// The system refused.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The meta section does not fit its format.
-    #[error("the meta section cannot be encoded: {0}")]
+    /// A record does not fit its format.
+    #[error("a record cannot be encoded: {0}")]
     Meta(#[from] wincode::WriteError),
 }
 
@@ -63,6 +66,9 @@ pub fn write_segment(
 ) -> Result<SegmentDigest, WriteSegmentError> {
     let mut writer = SegmentWriter::create(layer, path)?;
     writer.begin_section(SectionKind::Meta, 0)?.write(&parts.meta.encode()?)?;
+    if let Some(calibration) = parts.calibration {
+        writer.begin_section(SectionKind::Calibration, 0)?.write(&calibration.encode()?)?;
+    }
 
     let (renamed, mut levels) = (order::positions(parts.order), parts.graph.levels.clone());
     levels.rename(&renamed);
@@ -111,6 +117,7 @@ pub fn write_segment(
 pub struct Segment {
     file: SegmentFile,
     meta: Meta,
+    calibration: Option<Calibration>,
     n: usize,
     dim: usize,
     levels: LevelsLayout,
@@ -131,6 +138,7 @@ impl Segment {
             return Err(file.corruption(SectionKind::Graph, 0, 0, expected, n.to_string()).into());
         }
         let meta = read_meta(&file)?;
+        let calibration = read_calibration(&file)?;
         let degree = meta.build.max_degree as usize;
         check_graph(&file, n, degree)?;
         let levels = read_levels(&file, n)?;
@@ -145,7 +153,7 @@ impl Segment {
         file.section_as::<ItemId>(SectionKind::ItemIds, 0, n)?;
         check_lookup(&file, n)?;
         let columns = meta.columns.iter().map(|_| OnceLock::new()).collect();
-        Ok(Self { file, meta, n, dim, levels, codes, columns })
+        Ok(Self { file, meta, calibration, n, dim, levels, codes, columns })
     }
 
     /// The file behind it.
@@ -156,6 +164,11 @@ impl Segment {
     /// Schema, build parameters, statistics.
     pub fn meta(&self) -> &Meta {
         &self.meta
+    }
+
+    /// What effort reaches which recall, if that was measured.
+    pub fn calibration(&self) -> Option<&Calibration> {
+        self.calibration.as_ref()
     }
 
     /// Number of items.
@@ -293,6 +306,12 @@ fn read_meta(file: &SegmentFile) -> Result<Meta, Corruption> {
         return Err(corrupt(&expected, degree.to_string()));
     }
     Ok(meta)
+}
+
+fn read_calibration(file: &SegmentFile) -> Result<Option<Calibration>, Corruption> {
+    let kind = SectionKind::Calibration;
+    let corrupt = |found| file.corruption(kind, 0, 0, "a calibration record", found);
+    file.section(kind, 0).map(Calibration::decode).transpose().map_err(corrupt)
 }
 
 /// Checks that code rows and their center are as long as the meta section says, and the center

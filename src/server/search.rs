@@ -119,11 +119,10 @@ impl Worker {
         deadline: Option<Instant>,
     ) -> Result<(Vec<index::Account>, Duration), ApiError> {
         let params = SearchParams {
-            k: request.k,
             ef: request.ef,
             exact: request.exact,
             deadline,
-            exclude: None,
+            ..SearchParams::top(request.k)
         };
         let mut call = Call { job, deadline, params };
         let mut accounts = Vec::with_capacity(request.queries.len());
