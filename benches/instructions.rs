@@ -20,7 +20,9 @@ use vicinage::types::Metric;
 #[path = "common/mod.rs"]
 mod common;
 
-use common::kernels::{DIMS, Dot, Dot4, Kernel, L2, L2By4, Pass, made_up_rows};
+use common::kernels::{
+    CODE_DIMS, CodeKernel, Codes, DIMS, Dot, Dot4, I8, Kernel, L2, L2By4, Pass, U4, made_up_rows,
+};
 use common::{make_index, measuring, numbers};
 
 const EFS: [usize; 2] = [32, 128];
@@ -64,6 +66,10 @@ fn run_all(index: &Path) {
         kernels::<i8>(dim);
         kernels::<u8>(dim);
     }
+    for dim in CODE_DIMS {
+        codes("codes i8", dim, I8);
+        codes("codes u4", dim, U4);
+    }
     let index = Index::open(index, LoadMode::Mmap).unwrap();
     let queries = numbers(2, QUERIES * INDEX_DIM);
     for ef in EFS {
@@ -92,6 +98,14 @@ fn kernel<E: Element, K: Kernel + Copy>(name: &str, dim: usize, kernel: K) {
     let (rows, query) = (made_up_rows::<E>(ROWS, dim), numbers(2, dim));
     run(&format!("{name} {} {dim}", E::TYPE), ROWS, &mut || {
         black_box(dispatch(Pass { queries: [&query; 4], rows: &rows, kernel }));
+    });
+}
+
+fn codes<K: CodeKernel + Copy>(name: &str, dim: usize, kernel: K) {
+    let codes = Codes::made_up::<K>(dim, ROWS, usize::MAX);
+    let ids = codes.shuffled();
+    run(&format!("{name} {dim}"), ROWS, &mut || {
+        black_box(dispatch(codes.pass(&ids, true, kernel)));
     });
 }
 

@@ -308,7 +308,7 @@ fn step_u4_vnni(sums: &mut [__m256i; 2], x: __m256i, [low, high]: [__m256i; 2]) 
     sums[1] = _mm256_dpbusd_avx_epi32(sums[1], _mm256_andnot_si256(nibble, x), high);
 }
 
-/// [`Isa::dot_u4`] by `vpdpbusd`: `2 · low + high / 8`, with `high` from `−8 · 15 · Σ q_i` on.
+/// [`Isa::dot_u4`] by `vpdpbusd`: an eighth of `16 · low + high`, with `high` from `−8 · 15 · Σ q_i` on.
 #[inline]
 #[target_feature(enable = "avx2,avxvnni")]
 fn dot_u4_vnni<const N: usize, const CHAINS: usize>(
@@ -342,22 +342,22 @@ fn dot_u4_vnni<const N: usize, const CHAINS: usize>(
     let mut wide = [zero; N];
     for (wide, sum) in wide.iter_mut().zip(sums) {
         for [low, high] in sum {
-            let twice = _mm256_add_epi32(_mm256_slli_epi32::<1>(low), _mm256_srai_epi32::<3>(high));
-            *wide = _mm256_add_epi32(*wide, twice);
+            let low = _mm256_slli_epi32::<4>(low);
+            *wide = _mm256_add_epi32(*wide, _mm256_add_epi32(low, high));
         }
     }
-    totals(wide)
+    totals(wide).map(|sum| sum >> 3)
 }
 
 /// Asks for every cache line of `row`.
 #[inline(always)]
 pub(super) fn prefetch_lines(row: &[u8]) {
-    let into_line = row.as_ptr().addr() % 64;
-    let first = row.as_ptr().wrapping_sub(into_line);
-    for line in 0..(into_line + row.len()).div_ceil(64) {
-        // SAFETY: a prefetch reads nothing that a program could see and faults nowhere; its line
-        // holds bytes of `row`.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(line * 64).cast()) };
+    let range = row.as_ptr_range();
+    let mut line = range.start.wrapping_sub(range.start.addr() % 64);
+    while line < range.end {
+        // SAFETY: a prefetch reads nothing that a program could see and faults nowhere.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
+        line = line.wrapping_add(64);
     }
 }
 

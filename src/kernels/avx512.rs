@@ -304,7 +304,7 @@ fn step_u4(sums: &mut [__m512i; 2], x: __m512i, [low, high]: [__m512i; 2]) {
     sums[1] = _mm512_dpbusd_epi32(sums[1], _mm512_andnot_si512(nibble, x), high);
 }
 
-/// [`Isa::dot_u4`] by `vpdpbusd`: `2 · low + high / 8`, with `high` from `−8 · 15 · Σ q_i` on.
+/// [`Isa::dot_u4`] by `vpdpbusd`: an eighth of `16 · low + high`, with `high` from `−8 · 15 · Σ q_i` on.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 fn dot_u4<const N: usize, const CHAINS: usize>(query: CodeQuery<'_>, rows: [&[u8]; N]) -> [i32; N] {
@@ -340,11 +340,11 @@ fn dot_u4<const N: usize, const CHAINS: usize>(query: CodeQuery<'_>, rows: [&[u8
     let mut wide = [zero; N];
     for (wide, sum) in wide.iter_mut().zip(sums) {
         for [low, high] in sum {
-            let twice = _mm512_add_epi32(_mm512_slli_epi32::<1>(low), _mm512_srai_epi32::<3>(high));
-            *wide = _mm512_add_epi32(*wide, twice);
+            let low = _mm512_slli_epi32::<4>(low);
+            *wide = _mm512_add_epi32(*wide, _mm512_add_epi32(low, high));
         }
     }
-    totals(wide)
+    totals(wide).map(|sum| sum >> 3)
 }
 
 impl Isa for Avx512 {
@@ -381,7 +381,7 @@ impl Isa for Avx512 {
     #[inline(always)]
     fn dot_i8<const N: usize>(self, query: CodeQuery<'_>, rows: [&[u8]; N]) -> [i32; N] {
         // SAFETY: as in `dot`.
-        unsafe { if N == 1 { dot_i8::<N, 4>(query, rows) } else { dot_i8::<N, 2>(query, rows) } }
+        unsafe { if N == 1 { dot_i8::<N, 4>(query, rows) } else { dot_i8::<N, 1>(query, rows) } }
     }
 
     #[inline(always)]
