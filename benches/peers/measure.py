@@ -20,17 +20,17 @@ LEAST_GAIN = 1e-4
 class Bench:
     """One set, and a judge of answers for each k."""
 
-    def __init__(self, path: str, ks: list[int]):
-        self.dataset, self.path = datasets.read(path), path
+    def __init__(self, path: str, ks: list[int], tries: int = TRIES):
+        self.dataset, self.path, self.tries = datasets.read(path), path, tries
         self.judges = {k: Judge(self.dataset, k) for k in ks}
 
     def point(
         self, worker: WorkerProcess, built: dict, search: dict, k: int, seconds: float
     ) -> dict:
-        """A result line of one round, or of up to `TRIES` where something else ran meanwhile."""
+        """A result line of one round, or of up to `tries` where something else ran meanwhile."""
         reply, ids = worker.search(search, k, seconds, True)
         recall, rounds = self.judges[k].score(ids), [reply]
-        while rounds[-1]["processor_share"] < UNDISTURBED and len(rounds) < TRIES:
+        while rounds[-1]["processor_share"] < UNDISTURBED and len(rounds) < self.tries:
             rounds.append(worker.search(search, k, seconds, False)[0])
         return results.line(
             self.dataset, worker.label, built, search, k, recall, rounds, worker.pinned

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from statistics import median
 
@@ -35,11 +36,13 @@ class Ratio:
 
 
 def readings(rows: list[dict], target: float, recall: str) -> tuple[list[float] | None, str]:
-    """Speed at a recall in each round, from that round's points alone."""
+    """Speed at a recall in each round, on the front of the medians, as `index-tools compare` reads
+    it: a front of each round anew would favor the engine with more points."""
     speeds, kind = [], "not reached"
+    front = curve.pareto(rows, itemgetter(recall), lambda row: median(row["qps_rounds"]))
     for number in range(len(rows[0]["qps_rounds"])):
-        points = [(row[recall], row["qps_rounds"][number]) for row in rows]
-        speed, kind = curve.reading(points, target)
+        points = [(row[recall], row["qps_rounds"][number]) for row in front]
+        speed, kind = curve.at_recall(points, target)
         if speed is None:
             return None, kind
         speeds.append(speed)
