@@ -298,7 +298,7 @@ class Duel:
         text = report.markdown(rows, OURS, rivals, o.recall, self.notes)
         (self.folder / "report.md").write_text(text)
         print(f"\n{text}\n{self.folder / 'report.md'}", flush=True)
-        report.html(o.program, self.folder)
+        report.html(o.program, self.folder, o.recall)
 
 
 def spent(turns: list[dict]) -> float:

@@ -151,7 +151,7 @@ def figure(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
 
 
-def html(program: str, folder: Path) -> None:
+def html(program: str, folder: Path, recall: str) -> None:
     """Has the program plot the lines of a duel; one that cannot plot is told of, no error."""
     try:
         known = subprocess.run([program, "plot", "--help"], capture_output=True, timeout=60)
@@ -159,6 +159,7 @@ def html(program: str, folder: Path) -> None:
             print(f"{program} has no plot: no {HTML}")
             return
         files = sorted(map(str, folder.glob("*.jsonl")))
-        subprocess.run([program, "plot", *files, "--out", str(folder / HTML)], check=True)
+        words = ["--recall", recall.removeprefix("recall_"), "--out", str(folder / HTML)]
+        subprocess.run([program, "plot", *files, *words], check=True)
     except (OSError, subprocess.SubprocessError) as error:
         print(f"no {HTML}: {error}")
