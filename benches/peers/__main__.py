@@ -14,6 +14,7 @@ from .duel import DuelError, DuelOptions, duel
 from .engines import PEERS
 from .measure import TRIES
 from .recall import IdsError
+from .summary import summary
 from .tune import Options, TuneError, tune
 
 OUT = Path("peers-out")
@@ -128,6 +129,17 @@ def store_parser(commands) -> None:
     add_common(parser)
 
 
+def summary_parser(commands) -> None:
+    parser = commands.add_parser(
+        "summary",
+        help="one table of several duels",
+        description="Prints ours against the fastest peer at each recall, a line a duel.",
+        **SHOWN,
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE.jsonl", help="one a duel")
+    parser.add_argument("--recall", choices=("id", "distance"), default="id")
+
+
 def wrap_parser(commands) -> None:
     parser = commands.add_parser(
         "wrap",
@@ -150,7 +162,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         **SHOWN,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (tune_parser, duel_parser, store_parser, wrap_parser):
+    for add in (tune_parser, duel_parser, store_parser, summary_parser, wrap_parser):
         add(commands)
     args = parser.parse_args(arguments)
     if args.command == "duel" and args.ours is None:
@@ -161,6 +173,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def run(args: argparse.Namespace) -> None:
     if args.command == "wrap":
         datasets.wrap(args.base, args.test, args.metric, args.out, args.neighbors, args.k)
+        return
+    if args.command == "summary":
+        print(summary(args.files, f"recall_{args.recall}"))
         return
     if args.command == "store":
         stored.store(args.datasets, args.out, args.engines)

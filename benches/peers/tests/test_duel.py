@@ -53,6 +53,18 @@ def row(recall, rounds):
     return {"recall_id": recall, "qps_rounds": rounds}
 
 
+def test_a_summary_names_the_fastest_peer(tmp_path, capsys):
+    def lines(engine, speed):
+        rows = [row(0.9, [speed] * 3), row(0.96, [speed / 2] * 3)]
+        return [{**r, "engine": engine, "dataset": "tiny"} for r in rows]
+
+    path = tmp_path / "tiny.jsonl"
+    results.append(path, lines("vicinage", 200.0) + lines("a", 50.0) + lines("b", 100.0))
+    assert main(["summary", str(path)]) == 0
+    text = capsys.readouterr().out.splitlines()[-1]
+    assert "b 100, ours 2.00 [2.00, 2.00]" in text and "reached by no peer" in text
+
+
 def test_ratios_are_paired_within_rounds():
     machine = [1.0, 0.5, 2.0, 1.5, 0.7]  # its speed in each round
     ours = [row(r, [q * m for m in machine]) for r, q in ((0.9, 400.0), (0.99, 100.0))]
