@@ -91,6 +91,7 @@ def tune_parser(commands) -> None:
     parser.add_argument(
         "--tries", type=int, default=TRIES, help="rounds of a disturbed point [%(default)s]"
     )
+    parser.add_argument("--queries", type=int, metavar="N", help="ask only the first N [all]")
     parser.add_argument("--keep-all", action="store_true", help="keep index files off the front")
     parser.add_argument("--retry", action="store_true", help="try again what failed before")
 
@@ -189,6 +190,7 @@ def run(args: argparse.Namespace) -> None:
             quick=args.quick,
             seconds=args.seconds,
             tries=args.tries,
+            queries=args.queries,
             keep_all=args.keep_all,
             retry=args.retry,
             **shared,

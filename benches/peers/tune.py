@@ -51,6 +51,7 @@ class Options:
     quick: bool = False
     seconds: float = 1.0
     tries: int = TRIES
+    queries: int | None = None
     floor: float = 50.0
     threads: int = field(default_factory=cores)
     keep_all: bool = False
@@ -63,7 +64,7 @@ def set_folder(out: Path, dataset: datasets.Dataset) -> Path:
 
 def tune(paths: list[str], out: Path, options: Options) -> None:
     for path in paths:
-        bench = Bench(path, options.ks, options.tries)
+        bench = Bench(path, options.ks, options.tries, options.queries)
         folder = set_folder(out, bench.dataset)
         n, dim = bench.dataset.base.shape
         print(f"{bench.dataset.name}: {n} x {dim}, {bench.dataset.metric}, in {folder}", flush=True)
@@ -178,7 +179,8 @@ class EngineTune:
         log = self.folder / "logs" / f"{self.name}.log"
         worker = WorkerProcess(self.name, self.engine.command(self.options.program), log)
         try:
-            built = worker.load(self.bench.path, build, self.indexes)
+            asks = self.options.queries if self.engine.takes_queries else None
+            built = worker.load(self.bench.path, build, self.indexes, asks)
         except WorkerError:
             worker.close()
             raise

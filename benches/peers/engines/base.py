@@ -33,6 +33,8 @@ class Peer:
     metrics: tuple[str, ...] = ("l2", "ip", "cosine")
     python_loop = False
     """True: there is no batch call, the worker loops over `search_one` in Python."""
+    takes_queries = True
+    """Whether its worker can be told to ask only the first queries."""
     needs_base = False
     """True: `load` gets the base rows because the index files lack them."""
 

@@ -17,6 +17,7 @@ class Vicinage(Peer):
     """Ours. Its default build is measured, unless `duel` is told otherwise."""
 
     name = "vicinage"
+    takes_queries = False
 
     def version(self):
         return None
