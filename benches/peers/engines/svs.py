@@ -29,9 +29,7 @@ class Svs(Peer):
         storages = ["f32", "f16"] + (list(LVQ) if intel() else [])
         degrees = (16, 32, 64, 128)
         if quick:
-            storages, degrees = storages[::2], (32, 64)
-            if n >= MANY:
-                storages, degrees = storages[-1:], degrees[-1:]
+            storages, degrees = storages[-1:], (64,) if n >= MANY else (32, 64)
         return [
             {
                 "degree": degree,
