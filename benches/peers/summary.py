@@ -7,7 +7,7 @@ from statistics import median
 
 from . import results
 from .engines import OURS
-from .report import Ratio, paired, readings, table
+from .report import paired, readings, speed_text, table
 
 TARGETS = (0.90, 0.95, 0.99)
 
@@ -26,14 +26,16 @@ def line(rows: list[dict], recall: str) -> list[str]:
 
 
 def cell(engines: dict[str, list[dict]], target: float, recall: str) -> str:
-    """The ratio to the peer that is fastest at a recall, or who does not reach it."""
+    """Ours, the peer that is fastest at a recall, and the ratio."""
     speeds = {}
     for name, rows in engines.items():
         rounds, _ = readings(rows, target, recall)
         if rounds is not None and name != OURS:
             speeds[name] = median(rounds)
+    ours = speed_text(engines[OURS], target, recall)
     if not speeds:
-        return "reached by no peer"
+        return f"ours {ours}, reached by no peer"
     best = max(speeds, key=speeds.get)
-    ratio: Ratio = paired(engines[OURS], engines[best], target, recall)
-    return f"{best} {speeds[best]:,.0f}, ours {ratio}"
+    theirs = speed_text(engines[best], target, recall)
+    ratio = paired(engines[OURS], engines[best], target, recall)
+    return f"ours {ours}, {best} {theirs}: {ratio}"

@@ -62,7 +62,7 @@ def test_a_summary_names_the_fastest_peer(tmp_path, capsys):
     results.append(path, lines("vicinage", 200.0) + lines("a", 50.0) + lines("b", 100.0))
     assert main(["summary", str(path)]) == 0
     text = capsys.readouterr().out.splitlines()[-1]
-    assert "b 100, ours 2.00 [2.00, 2.00]" in text and "reached by no peer" in text
+    assert "ours 200, b 100: 2.00 [2.00, 2.00]" in text and "reached by no peer" in text
 
 
 def test_ratios_are_paired_within_rounds():
