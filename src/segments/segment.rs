@@ -314,20 +314,15 @@ fn read_meta(file: &SegmentFile) -> Result<Meta, Corruption> {
     Ok(meta)
 }
 
-<<<<<<< HEAD
 fn read_calibration(file: &SegmentFile) -> Result<Option<Calibration>, Corruption> {
     let kind = SectionKind::Calibration;
     let corrupt = |found| file.corruption(kind, 0, 0, "a calibration record", found);
     file.section(kind, 0).map(Calibration::decode).transpose().map_err(corrupt)
 }
 
-/// Checks that code rows and their center are as long as the meta section says, and the center
-/// finite. Row contents are not read: whatever they are, they are numbers.
-=======
 /// Checks that code rows, their terms and their center are as long as the meta section says, and
 /// terms and center finite: of the terms the largest is wanted anyway. Rows are not read: whatever
 /// they are, they are numbers.
->>>>>>> e6b643f (codes: choose the kind by a probe, refuse vectors that are too long, test the arithmetic)
 fn check_codes(
     file: &SegmentFile,
     meta: &Meta,
