@@ -102,7 +102,7 @@ impl Operation for Walk<'_> {
     fn run<I: Isa>(self, isa: I) -> u64 {
         let scorer = RowScorer { isa, rows: SET.rows(), query: self.query, form: Form::L2 };
         let (layer, entry) = (GRAPH.adjacency(), GRAPH.entry());
-        self.beam.search(layer, &scorer, &[entry], self.ef, None).distances
+        self.beam.search(layer, &scorer, &[entry], self.ef, Stop::NEVER, None).distances
     }
 }
 

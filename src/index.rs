@@ -378,8 +378,8 @@ pub struct VerifyReport {
 }
 
 /// Reads every byte of the current generation and compares checksums; `deep` also checks what the
-/// bytes mean: the id lookup finds every item, every column decodes, and as many nodes are
-/// unreachable as the meta section says.
+/// bytes mean: the id lookup finds every item, scales are finite, every column decodes, and as many
+/// nodes are unreachable as the meta section says.
 ///
 /// # Errors
 /// Damage that keeps the index from being opened at all.
@@ -407,6 +407,7 @@ fn check_meaning(segment: &Segment) -> Vec<Corruption> {
             break;
         }
     }
+    damage.extend(segment.check_scales().err());
     for column in 0..segment.columns().len() {
         damage.extend(segment.column(column).err());
     }

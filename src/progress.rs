@@ -9,10 +9,10 @@ use serde::Serialize;
 pub enum Stage {
     /// Reading and checking the input.
     Read,
+    /// Trials on a sample that find what the build was not told.
+    Probe,
     /// Coding the vectors as small integers.
     Codes,
-    /// Small builds that find pruning constants.
-    Probe,
     /// Inserting items into the graph.
     Graph,
     /// Giving an edge to every item that the graph cannot reach.
@@ -36,8 +36,8 @@ impl Stage {
     pub fn name(self) -> &'static str {
         match self {
             Stage::Read => "read",
-            Stage::Codes => "codes",
             Stage::Probe => "probe",
+            Stage::Codes => "codes",
             Stage::Graph => "graph",
             Stage::Attach => "attach",
             Stage::Reorder => "reorder",

@@ -19,7 +19,9 @@ use common::{Random, build_quick, quick};
 use vicinage::builder::BuildParams;
 use vicinage::error::Corruption;
 use vicinage::format::header::{MAX_DIM, MAX_N};
-use vicinage::format::{self, Geometry, LoadMode, SectionKind, SegmentFile, SegmentWriter};
+use vicinage::format::{
+    self, FORMAT_VERSION, Geometry, LoadMode, SectionKind, SegmentFile, SegmentWriter,
+};
 use vicinage::index::{Index, OpenError, verify};
 use vicinage::progress::Silent;
 use vicinage::segments::meta::{META_BYTES_MAX, Meta};
@@ -70,7 +72,7 @@ impl Parts {
     }
 
     fn meta(&mut self, change: impl FnOnce(&mut Meta)) {
-        let mut meta = Meta::decode(self.bytes(SectionKind::Meta)).unwrap();
+        let mut meta = Meta::decode(self.bytes(SectionKind::Meta), FORMAT_VERSION).unwrap();
         change(&mut meta);
         *self.bytes(SectionKind::Meta) = meta.encode().unwrap();
     }
@@ -143,6 +145,14 @@ fn find(good: &Parts, case: &str, change: impl FnOnce(&mut Parts)) {
         Outcome::Used { damage, .. } => assert!(damage > 0, "{case}: nobody noticed"),
         other => panic!("{case}: {other:?}"),
     }
+}
+
+/// Changes a copy in a way that nobody can tell, and that does no harm.
+fn harmless(good: &Parts, case: &str, change: impl FnOnce(&mut Parts)) {
+    let mut parts = good.clone();
+    change(&mut parts);
+    let outcome = attempt(&parts, case);
+    assert!(matches!(outcome, Outcome::Used { damage: 0, .. }), "{case}: {outcome:?}");
 }
 
 #[test]
@@ -241,11 +251,66 @@ fn wrong_lengths_are_refused() {
         }
         let remove = |parts: &mut Parts| drop(parts.sections.remove(at));
         let case = format!("{name} removed");
-        if kind == SectionKind::Column {
-            find(&good, &case, remove);
-        } else {
-            refuse(&good, &name, &case, remove);
+        match kind {
+            SectionKind::Column => find(&good, &case, remove),
+            SectionKind::Calibration => harmless(&good, &case, remove),
+            _ => refuse(&good, &name, &case, remove),
         }
+    }
+}
+
+#[test]
+fn codes_that_make_no_sense_are_refused() {
+    let good = cosine();
+    let (n, stride) = (good.geometry.n as usize, 32);
+    for wrong in ["", "I8", "i4", "u8", "none"] {
+        refuse(&good, "meta", &format!("kind {wrong:?}"), |parts| {
+            parts.meta(|meta| meta.codes.as_mut().unwrap().kind = wrong.to_owned());
+        });
+    }
+    // Below what a row takes, or a line above; between them the rows are another number of bytes.
+    for wrong in [0, 1, 12, 31, 33, 64, 95, 96, 1 << 20, u32::MAX] {
+        let section = if (32..96).contains(&wrong) { "codes" } else { "meta" };
+        refuse(&good, section, &format!("stride {wrong}"), |parts| {
+            parts.meta(|meta| meta.codes.as_mut().unwrap().stride = wrong);
+        });
+    }
+    for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        for (kind, name) in
+            [(SectionKind::CodeCenter, "code center"), (SectionKind::CodeTerms, "code terms")]
+        {
+            let last = good.clone().words(kind).len() - 1;
+            for at in [0, 1, last] {
+                refuse(&good, name, &format!("{name} {at} = {wrong}"), |parts| {
+                    parts.words(kind)[at] = wrong.to_bits();
+                });
+            }
+        }
+        find(&good, &format!("a scale of {wrong}"), |parts| {
+            parts.words(SectionKind::VectorScales)[5] = wrong.to_bits();
+        });
+    }
+
+    // What follows is as good as any other.
+    harmless(&good, "no codes named", |parts| parts.meta(|meta| meta.codes = None));
+    harmless(&good, "rows of the other kind", |parts| {
+        parts.meta(|meta| meta.codes.as_mut().unwrap().kind = "u4".to_owned());
+    });
+    harmless(&good, "longer rows", |parts| {
+        parts.meta(|meta| meta.codes.as_mut().unwrap().stride = 45);
+        parts.bytes(SectionKind::Codes).resize(n * 45, 7);
+    });
+    for byte in [0, 127, 128, 255] {
+        harmless(&good, &format!("codes of {byte}"), |parts| {
+            assert_eq!(parts.bytes(SectionKind::Codes).len(), n * stride);
+            parts.bytes(SectionKind::Codes).fill(byte);
+        });
+    }
+    for (center, terms) in [(0.0, 0.0), (f32::MAX, 1.0), (1.0, f32::MAX), (0.0, -f32::MAX)] {
+        harmless(&good, &format!("center {center}, terms {terms}"), |parts| {
+            parts.words(SectionKind::CodeCenter).fill(f32::to_bits(center));
+            parts.words(SectionKind::CodeTerms).fill(f32::to_bits(terms));
+        });
     }
 }
 
@@ -390,8 +455,8 @@ fn random_forgeries_do_no_harm() {
 fn many_columns_cost_in_proportion() {
     let good = good(&quick(Metric::Cosine), ElementType::F16);
     let mut parts = good.clone();
-    let column = Meta::decode(parts.bytes(SectionKind::Meta)).unwrap().columns[0].clone();
     parts.meta(|meta| {
+        let column = meta.columns[0].clone();
         let nameless = vicinage::filters::columns::ColumnSchema { name: String::new(), ..column };
         meta.columns = vec![nameless; 10_000];
     });

@@ -3,10 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use common::Random;
 use vicinage::filters::columns::{AttributeValue, ColumnBuilder, ColumnKind, ColumnSchema};
 use vicinage::format::header::{self, MAX_DIM, MAX_N};
 use vicinage::format::section::{CHECKSUM_BYTES, ENTRY_BYTES};
@@ -14,6 +17,7 @@ use vicinage::format::{
     ALIGNMENT, BLOCK_BYTES, Disk, FORMAT_VERSION, Geometry, HEADER_BYTES, LoadMode, SectionKind,
     SegmentFile, SegmentWriter, checksum,
 };
+use vicinage::quantizers::{CodeBytes, CodeKind, CodeLayout, CodeTerms, encode_rows};
 use vicinage::segments::manifest::{MANIFEST_BYTES_MAX, MANIFEST_NAME, Manifest};
 use vicinage::types::{ElementType, Metric};
 
@@ -39,12 +43,15 @@ fn tables(text: &str) -> Vec<Vec<Vec<String>>> {
     tables
 }
 
+/// The rows of the table whose first column is headed `head`.
+fn rows(text: &str, head: &str) -> impl Iterator<Item = Vec<String>> {
+    let headed = |table: &Vec<Vec<String>>| table.first().is_some_and(|row| row[0] == head);
+    tables(text).into_iter().find(headed).unwrap().into_iter().skip(1)
+}
+
 /// Names and codes of the table whose first column is headed `head`.
 fn codes(text: &str, head: &str) -> Vec<(String, u32)> {
-    let tables = tables(text);
-    let table =
-        tables.iter().find(|table| table.first().is_some_and(|row| row[0] == head)).unwrap();
-    table[1..].iter().map(|row| (row[0].clone(), row[1].parse().unwrap())).collect()
+    rows(text, head).map(|row| (row[0].clone(), row[1].parse().unwrap())).collect()
 }
 
 /// Offset and size of each named field in the table below the heading `heading`.
@@ -96,6 +103,8 @@ fn codes_are_the_code_s() {
     assert_eq!(codes(&text, "element type"), elements);
     let sections = SectionKind::ALL.map(|one| named(one.name(), one.code()));
     assert_eq!(codes(&text, "section"), sections);
+    let kinds = CodeKind::ALL.map(|one| one.name().to_owned());
+    assert_eq!(rows(&text, "codes").map(|row| row[0].clone()).collect::<Vec<_>>(), kinds);
     let kinds = ColumnKind::ALL.map(|one| named(one.name(), one.code()));
     assert_eq!(codes(&text, "column kind"), kinds);
 }
@@ -188,6 +197,46 @@ fn a_parser_from_the_document_reads_our_files() {
     // Present, list offsets 0 2 2, codes 0 1, text offsets 0 1 2, text.
     let arrays = *b"\x01\0\0\0\0\0\0\0\0\x02\x02\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01\x02\0\0\0\0\0ab";
     assert_eq!(column[48..], arrays);
+}
+
+/// Rows of codes read by the words of the document: they give back the vector, as nearly as their
+/// kind can, and the terms are what it says.
+#[test]
+fn code_rows_are_as_the_document_says() {
+    for kind in CodeKind::ALL {
+        for dim in [1, 32, 33, 64, 65, 100, 190] {
+            let mut random = Random(dim as u64);
+            let vector: Vec<f32> = (0..dim).map(|_| random.normal()).collect();
+            let center: Vec<f32> = (0..dim).map(|_| 0.1 * random.normal()).collect();
+            let layout = CodeLayout::new(kind, dim);
+            let mut bytes = CodeBytes::zeroed(layout.stride());
+            let mut terms = [CodeTerms::default()];
+            let mut row = |_, row: &mut [f32]| row.copy_from_slice(&vector);
+            encode_rows(layout, &center, bytes.bytes_mut(), &mut terms, &mut row);
+
+            let bytes = bytes.bytes();
+            let codes = (0..dim).map(|i| match kind {
+                CodeKind::I8 => f64::from(bytes[i]) - 128.0,
+                CodeKind::U4 => {
+                    let (g, at) = (i / 64, i % 64);
+                    let byte = bytes[32 * g + at % 32];
+                    2.0 * f64::from(if at < 32 { byte & 15 } else { byte >> 4 }) - 15.0
+                }
+            });
+            let codes: Vec<f64> = codes.collect();
+            let centered = vector.iter().zip(&center).map(|(x, c)| f64::from(x - c));
+            let centered: Vec<f64> = centered.collect();
+            let square: f64 = centered.iter().map(|x| x * x).sum();
+            let along: f64 = centered.iter().zip(&codes).map(|(x, c)| x * c).sum();
+            let [CodeTerms { scale, half_square }] = terms;
+            assert!((f64::from(half_square) - square / 2.0).abs() < 1e-5 * square);
+            assert!((f64::from(scale) - square / along).abs() < 1e-5 * square / along);
+            let off = centered.iter().zip(&codes).map(|(x, c)| x - c * f64::from(scale));
+            let off: f64 = off.map(|off| off * off).sum();
+            let least = if kind == CodeKind::I8 { 2e-4 } else { 4e-2 };
+            assert!(off <= least * square, "{kind} {dim}: {off} of {square}");
+        }
+    }
 }
 
 #[test]

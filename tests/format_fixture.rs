@@ -1,8 +1,9 @@
 //! Indexes of every format version that this build reads, committed below `tests/data/`: they open,
 //! verify and answer as they did when they were written.
 //!
-//! `tests/data/format_v1/` has every section that a build of that version writes (all kinds but the
-//! entry points) and a column of every kind. `answers.json` beside it has queries, the ids that they
+//! `tests/data/format_v2/` has every section that a build of that version writes, and a column of
+//! every kind; `tests/data/format_v1/` is the same without codes and calibration. `answers.json` beside
+//! each has queries, the ids that they
 //! got, and the instruction set of the machine that built the graph. Vectors and queries are small
 //! whole numbers, so that every instruction set gets the same answers.
 //!
@@ -164,9 +165,21 @@ fn every_readable_format_is_read() {
         let file = SegmentFile::open(&dir.join(SEGMENT), LoadMode::Mmap).unwrap();
         assert_eq!(file.header().format, version);
         for kind in SectionKind::ALL {
-            assert!(file.section(kind, 0).is_some(), "no section {kind:?}");
+            let there = file.section(kind, 0).is_some();
+            assert_eq!(there, since(kind) <= version, "section {kind:?} of version {version}");
         }
         assert!(Index::open(&dir, LoadMode::Mmap).unwrap().info().levels.len() > 1);
+    }
+}
+
+/// The format version that brought a kind of section.
+fn since(kind: SectionKind) -> u32 {
+    match kind {
+        SectionKind::Codes
+        | SectionKind::CodeCenter
+        | SectionKind::CodeTerms
+        | SectionKind::Calibration => 2,
+        _ => 1,
     }
 }
 
@@ -200,7 +213,7 @@ fn the_writer_still_writes_the_format() {
     write_if_asked();
     let dir = fixture(FORMAT_VERSION);
     let file = SegmentFile::open(&dir.join(SEGMENT), LoadMode::Copy).unwrap();
-    let meta = Meta::decode(file.section(SectionKind::Meta, 0).unwrap()).unwrap();
+    let meta = Meta::decode(file.section(SectionKind::Meta, 0).unwrap(), FORMAT_VERSION).unwrap();
     let geometry = *file.geometry();
     let segment = Segment::open(file).unwrap();
     let target = segment.target();
@@ -233,6 +246,8 @@ fn the_writer_still_writes_the_format() {
         order: &in_order,
         vectors: target.vectors,
         scales: target.scales,
+        codes: target.codes,
+        calibration: segment.calibration(),
         ids: segment.item_ids(),
         columns: &columns.collect::<Vec<_>>(),
     };
@@ -264,7 +279,7 @@ fn a_fresh_build_is_like_it() {
     assert_eq!(geometry, kept_geometry);
     let layout = |sections: &[vicinage::format::SectionEntry]| {
         let length = |kind, length| match kind {
-            Some(SectionKind::Meta | SectionKind::Levels) => 0,
+            Some(SectionKind::Meta | SectionKind::Levels | SectionKind::Calibration) => 0,
             _ => length,
         };
         let rows = sections.iter().map(|s| (s.code, s.index, length(s.kind(), s.length)));

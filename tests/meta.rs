@@ -14,8 +14,9 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use vicinage::filters::columns::{ColumnKind, ColumnSchema};
+use vicinage::format::FORMAT_VERSION;
 use vicinage::segments::meta::{
-    BuildRecord, META_BYTES_MAX, Meta, ProbeRecord, SelfCheck, Statistics,
+    BuildRecord, CodesProbe, CodesRecord, META_BYTES_MAX, Meta, ProbeRecord, SelfCheck, Statistics,
 };
 
 #[global_allocator]
@@ -63,6 +64,22 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn codes()(kind in text(), stride in any::<u32>()) -> CodesRecord {
+        CodesRecord { kind, stride }
+    }
+}
+
+prop_compose! {
+    fn codes_probe()(
+        kind in text(),
+        rerank in any::<u32>(),
+        recall in any::<f64>(),
+    ) -> CodesProbe {
+        CodesProbe { kind, rerank, recall }
+    }
+}
+
+prop_compose! {
     fn meta()(
         writer in text(),
         build in build(),
@@ -76,9 +93,11 @@ prop_compose! {
             ),
             0..8,
         ),
+        codes in option::of(codes()),
+        codes_probe in prop::collection::vec(codes_probe(), 0..3),
     ) -> Meta {
         let statistics = Statistics { edges, attached, unreachable, self_check };
-        Meta { writer, build, statistics, columns }
+        Meta { writer, build, statistics, columns, codes, codes_probe }
     }
 }
 
@@ -103,18 +122,31 @@ proptest! {
         prop_assert_eq!(read, ours.len());
         // Compared as bytes: a NaN is not equal to itself.
         prop_assert_eq!(bincode_bytes(&theirs), &ours[..]);
-        prop_assert_eq!(Meta::decode(&ours).unwrap().encode().unwrap(), &ours[..]);
+        prop_assert_eq!(Meta::decode(&ours, FORMAT_VERSION).unwrap().encode().unwrap(), &ours[..]);
+    }
+
+    /// Version 1 ended with the columns.
+    #[test]
+    fn records_of_version_1_are_read(meta in meta()) {
+        let Meta { writer, build, statistics, columns, .. } = &meta;
+        let old = (writer, build, statistics, columns);
+        let bytes = bincode::serde::encode_to_vec(old, bincode::config::legacy()).unwrap();
+        let expected = Meta { codes: None, codes_probe: Vec::new(), ..meta.clone() };
+        let read = Meta::decode(&bytes, 1).unwrap();
+        prop_assert_eq!(bincode_bytes(&read), bincode_bytes(&expected));
+        prop_assert!(Meta::decode(&bytes, 2).is_err());
+        prop_assert!(Meta::decode(&expected.encode().unwrap(), 1).is_err());
     }
 
     #[test]
     fn other_lengths_are_refused(meta in meta(), more in 1..20usize) {
         let bytes = meta.encode().unwrap();
         for length in 0..bytes.len() {
-            prop_assert!(Meta::decode(&bytes[..length]).is_err(), "cut at {length}");
+            prop_assert!(Meta::decode(&bytes[..length], FORMAT_VERSION).is_err(), "cut at {length}");
         }
         let mut longer = bytes.clone();
         longer.resize(bytes.len() + more, 0);
-        prop_assert!(Meta::decode(&longer).is_err());
+        prop_assert!(Meta::decode(&longer, FORMAT_VERSION).is_err());
     }
 
     /// Whatever is decoded from mutated bytes cost what its bytes can hold, and encodes again.
@@ -136,7 +168,7 @@ proptest! {
                     _ => drop(bytes.splice(at..at, [random.next() as u8])),
                 }
             }
-            let (decoded, cost) = asked(|| Meta::decode(&bytes));
+            let (decoded, cost) = asked(|| Meta::decode(&bytes, FORMAT_VERSION));
             prop_assert!(cost.peak < DECODING_BYTES, "{cost:?} for {} bytes", bytes.len());
             if let Ok(decoded) = decoded {
                 // One value has one encoding, so nothing of the input was passed over.
@@ -153,13 +185,13 @@ const DECODING_BYTES: isize = 2 * META_BYTES_MAX as isize;
 /// A length that is a lie costs no more than the section may.
 #[test]
 fn announced_lengths_are_not_believed() {
-    let meta = Meta::decode(&largest(1)).unwrap();
+    let meta = Meta::decode(&largest(1), FORMAT_VERSION).unwrap();
     let bytes = meta.encode().unwrap();
     for at in 0..bytes.len() - 7 {
         for bits in 0..64 {
             let mut forged = bytes.clone();
             forged[at..at + 8].copy_from_slice(&(1u64 << bits).to_le_bytes());
-            let (_, cost) = asked(|| Meta::decode(&forged));
+            let (_, cost) = asked(|| Meta::decode(&forged, FORMAT_VERSION));
             assert!(cost.peak < DECODING_BYTES, "1 << {bits} at {at}: {cost:?}");
         }
     }
@@ -178,7 +210,9 @@ fn largest(columns: usize) -> Vec<u8> {
     };
     let statistics = Statistics { edges: 1, attached: 0, unreachable: 0, self_check: None };
     let writer = "vicinage".to_owned();
-    Meta { writer, build, statistics, columns: vec![column; columns] }.encode().unwrap()
+    let columns = vec![column; columns];
+    let (codes, codes_probe) = (None, Vec::new());
+    Meta { writer, build, statistics, columns, codes, codes_probe }.encode().unwrap()
 }
 
 /// The most columns are bounded by their size in memory, the most bytes by the section's limit;
@@ -187,20 +221,22 @@ fn largest(columns: usize) -> Vec<u8> {
 fn a_section_that_is_too_large_is_refused() {
     let most = META_BYTES_MAX / size_of::<ColumnSchema>();
     let bytes = largest(most);
-    let (decoded, cost) = asked(|| Meta::decode(&bytes));
+    let (decoded, cost) = asked(|| Meta::decode(&bytes, FORMAT_VERSION));
     let mut meta = decoded.unwrap();
     assert!(cost.peak < DECODING_BYTES, "{cost:?}");
     meta.columns.push(meta.columns[0].clone());
     meta.encode().unwrap_err();
 
-    // One column more than can be written: the number of columns, and thirteen bytes at the end.
-    let mut forged = [&bytes[..], &bytes[bytes.len() - 13..]].concat();
-    let at = bytes.len() - 13 * most - 8;
+    // One column more than can be written: the number of columns, and thirteen bytes more before
+    // what follows them, nine bytes that say no codes and no probe.
+    let end = bytes.len() - 9;
+    let mut forged = [&bytes[..end], &bytes[end - 13..]].concat();
+    let at = end - 13 * most - 8;
     forged[at..at + 8].copy_from_slice(&(most as u64 + 1).to_le_bytes());
-    let (decoded, cost) = asked(|| Meta::decode(&forged));
+    let (decoded, cost) = asked(|| Meta::decode(&forged, FORMAT_VERSION));
     decoded.unwrap_err();
     assert!(cost.peak < DECODING_BYTES, "{cost:?}");
 
     let long = vec![0; META_BYTES_MAX + 1];
-    assert!(Meta::decode(&long).unwrap_err().contains("more than 4194304"));
+    assert!(Meta::decode(&long, FORMAT_VERSION).unwrap_err().contains("more than 4194304"));
 }

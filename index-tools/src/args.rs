@@ -87,14 +87,15 @@ pub(crate) struct GraphArgs {
     /// Who builds the graph: hnsw, or hnsw-rs (the crate of that name, for comparison)
     #[arg(long, value_name = "BUILDER", default_value = BuilderKind::Hnsw.name())]
     builder: BuilderKind,
-    /// Most edges of a node in the base layer [default: 32, or 48 for ip]
+    /// Most edges of a node in the base layer [default: 32; for ip 48, since the nearest of inner
+    /// product are spread over all of the space]
     #[arg(long, value_name = "N")]
     max_degree: Option<usize>,
     /// Size of the candidate list while building: larger is slower and finds better edges
     #[arg(long, value_name = "N", default_value_t = defaults().ef_construction)]
     ef_construction: usize,
-    /// What searches read in place of the vectors: i8 (a byte a component), u4 (half a byte), none,
-    /// or auto, which tries them on a sample
+    /// What searches read in place of the vectors, which they score the best few on: i8 (a byte a
+    /// component), u4 (half a byte), none, or auto, which tries them on a sample
     #[arg(long, value_name = "KIND", default_value = CodesChoice::Auto.name())]
     codes: CodesChoice,
     /// Slack when edges are pruned, 1.0 or more [default: found by small trial builds]
@@ -133,11 +134,11 @@ impl GraphArgs {
             alpha: self.alpha,
             backfill: self.backfill,
             codes: self.codes,
-            element: None,
             seed: self.seed,
             threads: self.threads,
             deterministic: self.deterministic,
             memory_limit: self.memory_limit,
+            ..BuildParams::new(metric)
         }
     }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde_json::json;
 use vicinage::builder::{BuildError, BuildReport, build};
-use vicinage::segments::meta::SelfCheck;
+use vicinage::segments::meta::{Meta, SelfCheck};
 
 use crate::args::{BuildArgs, FormatArgs, InputArgs, ProgressArgs};
 use crate::exit::{Exit, Failure};
@@ -83,6 +83,7 @@ pub(crate) fn failed(error: &BuildError, input: &InputArgs) -> Failure {
         BuildError::NotFinite { .. }
         | BuildError::NotIntegral { .. }
         | BuildError::ZeroVector { .. }
+        | BuildError::TooLarge { .. }
         | BuildError::DuplicateId { .. }
         | BuildError::Empty
         | BuildError::TooMany { .. }
@@ -106,6 +107,7 @@ pub(crate) fn summary(built: &BuildReport) -> Vec<(&'static str, String)> {
         ("size", units::bytes(built.file_bytes)),
         ("generation", generation.to_string()),
         ("graph", graph(&build.builder, build.max_degree, build.ef_construction, build.alpha)),
+        ("codes", codes(&built.meta)),
         ("time", units::seconds(total)),
         ("stages", stages.chunks(4).map(|some| some.join(", ")).collect::<Vec<_>>().join("\n")),
     ];
@@ -127,6 +129,23 @@ pub(crate) fn graph(
 ) -> String {
     let alpha = alpha.map(|alpha| format!(", alpha {alpha}")).unwrap_or_default();
     format!("{builder}, max degree {degree}, ef_construction {ef_construction}{alpha}")
+}
+
+/// The codes, and what was measured to choose them.
+pub(crate) fn codes(meta: &Meta) -> String {
+    let mut text = match &meta.codes {
+        Some(codes) => format!("{}, {} bytes a row", codes.kind, codes.stride),
+        None => "none, searches read the vectors".to_owned(),
+    };
+    for probe in &meta.codes_probe {
+        text += &format!(
+            "\n{}: {} of the 10 nearest are among its {} closest (a sample)",
+            probe.kind,
+            units::share(probe.recall),
+            probe.rerank,
+        );
+    }
+    text
 }
 
 /// The self-check in one line.

@@ -297,6 +297,7 @@ fn build_error(error: &BuildError) -> Failure {
             .at(format!("row {row}"))
             .expected("a vector that cosine can compare", "all components 0")
             .next("leave the item out, or build with --metric l2 or ip"),
+        BuildError::TooLarge { .. } => data().next("scale the vectors down, all by one number"),
         BuildError::DuplicateId { id, first_row, row } => Failure::data("two items have one id")
             .at(format!("row {row}"))
             .expected("an id that no other row has", format!("{id}, as in row {first_row}")),

@@ -8,7 +8,7 @@ use vicinage::index::{Index, IndexInfo, Inspection, LoadMode};
 use vicinage::server::rfc3339;
 
 use crate::args::FormatArgs;
-use crate::build::{graph, self_check};
+use crate::build::{codes, graph, self_check};
 use crate::exit::Failure;
 use crate::text::{BOLD, Table, bar, fields, heading, print, print_json, styled};
 use crate::units;
@@ -81,6 +81,7 @@ fn header(info: &IndexInfo, inside: &Inspection) -> Vec<(&'static str, String)> 
         ("written", format!("{created}, by {}", info.meta.writer)),
         ("graph", graph(&build.builder, build.max_degree, build.ef_construction, build.alpha)),
         ("backfill", if build.backfill { "yes" } else { "no" }.to_owned()),
+        ("codes", codes(&info.meta)),
         ("seed", info.seed.to_string()),
         (
             "edges",

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::builder::error::LARGEST_SQUARE;
 use crate::builder::{BuildError, BuildParams, ItemBatch, ItemSource, check_rows};
 use crate::error::FileError;
 use crate::filters::columns::{ColumnBuilder, ColumnSchema};
@@ -308,13 +309,17 @@ impl Reader {
         }
     }
 
-    /// Notes the squared norm of each row where the metric needs it.
+    /// Looks at the squared norm of each row, and notes it where the metric needs it.
     fn measure(&mut self, block: &VectorBlock) -> Result<(), BuildError> {
-        if self.items.metric == Metric::L2 {
-            return Ok(());
-        }
         let first = self.squares.len();
         block.squared_norms(self.items.dim, &mut self.squares);
+        let too_large = |square: &f32| *square > LARGEST_SQUARE;
+        if let Some(at) = self.squares[first..].iter().position(too_large) {
+            return Err(BuildError::TooLarge { row: self.row + at as u64 });
+        }
+        if self.items.metric == Metric::L2 {
+            self.squares.clear();
+        }
         if self.items.metric == Metric::Cosine
             && let Some(at) = self.squares[first..].iter().position(|square| *square == 0.0)
         {

@@ -1,11 +1,12 @@
 //! Builds an index directory from a stream of items.
 //!
-//! | file | stage |
+//! | file | stage, or what it holds |
 //! |---|---|
+//! | `params.rs`, `source.rs`, `error.rs` | what a build is told, where items come from, why it fails |
 //! | `items.rs` | read: checks every vector and id, keeps vectors in memory or in a spool file |
 //! | `codes.rs` | codes: vectors as small integers |
-//! | `probe.rs` | probe: small builds that find `alpha` and backfill |
-//! | `mod.rs` | codes → graph → attach → self-check → reorder → write → verify → publish |
+//! | `probe.rs`, `probe_codes.rs`, `sample.rs` | probe: trials on a sample that find `alpha`, backfill and the kind of codes |
+//! | `mod.rs` | probe → codes → graph → attach → self-check → reorder → write → verify → publish |
 //! | `questions.rs` | queries with known answers, which the next two ask |
 //! | `calibrate.rs` | calibration: what effort reaches which recall |
 //! | `self_check.rs` | self-check: recall of sampled items against exact search |
@@ -16,43 +17,48 @@
 
 mod calibrate;
 mod codes;
+mod error;
 mod items;
+mod params;
 mod plan;
 mod probe;
+mod probe_codes;
 mod questions;
+mod sample;
 mod self_check;
+mod source;
 
 use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use crate::error::{Corruption, FileError};
-use crate::filters::columns::{AttributeValue, ColumnError, ColumnKind, ColumnSchema};
+use crate::filters::columns::ColumnSchema;
 use crate::format::{Disk, FileLayer, Geometry, LoadMode, SegmentFile};
 use crate::graph::attach::{attach, reachable};
 use crate::graph::insert::InsertParams;
-use crate::graph::levels::{LevelsLayout, MAX_DEGREE};
+use crate::graph::levels::LevelsLayout;
 use crate::graph::prune::PruneRule;
-use crate::graph::reference::REFERENCE_MAX_DEGREE;
 use crate::graph::{Graph, MAX_NODES, insert, order, reference};
-use crate::progress::{Cancelled, Progress, Stage};
+use crate::progress::{Progress, Stage};
 use crate::quantizers::{CodeKind, CodeSpace};
 use crate::search::Target;
 use crate::segments::calibration::Calibration;
 use crate::segments::manifest::Provenance;
-use crate::segments::meta::{BuildRecord, CodesRecord, Meta, ProbeRecord, SelfCheck, Statistics};
-use crate::segments::publish::{IndexDir, NewSegment, PublishError};
-use crate::segments::segment::{Segment, SegmentParts, WriteSegmentError, write_segment};
-use crate::types::{ElementType, ItemId, Metric, named};
-use crate::vectors::VectorBlock;
+use crate::segments::meta::{BuildRecord, CodesRecord, Meta, SelfCheck, Statistics};
+use crate::segments::publish::{IndexDir, NewSegment};
+use crate::segments::segment::{Segment, SegmentParts, write_segment};
 use crate::with_element;
 
 use codes::BuiltCodes;
 use items::Items;
+use probe::Choices;
 use questions::Questions;
 
+pub use error::BuildError;
+pub use params::{BuildParams, BuilderKind, CodesChoice};
 pub use plan::{BuildPlan, Part, plan};
+pub use source::{ColumnBatch, ItemBatch, ItemSource, SourceError};
 
 /// Name of the segment file within a generation.
 const SEGMENT_NAME: &str = "base.vcg";
@@ -62,365 +68,6 @@ const QUESTIONS: usize = 512;
 
 /// Generations kept: the new one and the one before it.
 const RETAINED_GENERATIONS: u64 = 2;
-
-/// Which builder makes the graph.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BuilderKind {
-    /// Ours.
-    Hnsw,
-    /// The hnsw_rs crate, converted: a reference and a baseline.
-    HnswRs,
-}
-
-impl BuilderKind {
-    /// Every builder.
-    pub const ALL: [BuilderKind; 2] = [BuilderKind::Hnsw, BuilderKind::HnswRs];
-
-    /// The name used on command lines and in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            BuilderKind::Hnsw => "hnsw",
-            BuilderKind::HnswRs => "hnsw-rs",
-        }
-    }
-}
-
-named!(BuilderKind, "builder");
-
-/// What searches read in place of the vectors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CodesChoice {
-    /// Whatever a probe of the items finds good enough, and fastest.
-    Auto,
-    /// Nothing: the vectors.
-    None,
-    /// A byte a component.
-    I8,
-    /// Half a byte a component.
-    U4,
-}
-
-impl CodesChoice {
-    /// Every choice.
-    pub const ALL: [CodesChoice; 4] =
-        [CodesChoice::Auto, CodesChoice::None, CodesChoice::I8, CodesChoice::U4];
-
-    /// The name used on command lines and in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            CodesChoice::Auto => "auto",
-            CodesChoice::None => "none",
-            CodesChoice::I8 => CodeKind::I8.name(),
-            CodesChoice::U4 => CodeKind::U4.name(),
-        }
-    }
-}
-
-named!(CodesChoice, "kind of codes");
-
-/// What a build is told.
-#[derive(Clone, Debug)]
-pub struct BuildParams {
-    /// How closeness is measured.
-    pub metric: Metric,
-    /// Which builder.
-    pub builder: BuilderKind,
-    /// Slots per base-layer list, even.
-    pub max_degree: usize,
-    /// Size of the candidate list of an insert.
-    pub ef_construction: usize,
-    /// Pruning slack; `None`: found by a probe.
-    pub alpha: Option<f32>,
-    /// Whether free slots are filled with pruned candidates; `None`: found by a probe.
-    pub backfill: Option<bool>,
-    /// What searches read in place of the vectors.
-    pub codes: CodesChoice,
-    /// Store vectors in this type; `None`: as given.
-    pub element: Option<ElementType>,
-    /// Logged queries `[count, dim]`, none of which the build learns from: they show what effort
-    /// reaches which recall for those who will ask.
-    pub queries: Option<Vec<f32>>,
-    /// Whether to measure what effort reaches which recall.
-    pub calibrate: bool,
-    /// Draws levels and order.
-    pub seed: u64,
-    /// Threads; 0: one per core.
-    pub threads: usize,
-    /// Write no clock values, so that the same input gives the same files.
-    pub deterministic: bool,
-    /// Bytes of memory that the build may take.
-    pub memory_limit: Option<u64>,
-}
-
-impl BuildParams {
-    /// The defaults for a metric. Inner product has more edges: its nearest items are spread over
-    /// all of the space.
-    pub fn new(metric: Metric) -> Self {
-        Self {
-            metric,
-            builder: BuilderKind::Hnsw,
-            max_degree: if metric == Metric::Ip { 48 } else { 32 },
-            ef_construction: 128,
-            alpha: None,
-            backfill: None,
-            codes: CodesChoice::Auto,
-            element: None,
-            queries: None,
-            calibrate: true,
-            seed: 1,
-            threads: 0,
-            deterministic: false,
-            memory_limit: None,
-        }
-    }
-
-    fn check(&self) -> Result<(), BuildError> {
-        let refuse = |name, expected: String, found: String| {
-            Err(BuildError::Parameter { name, expected, found })
-        };
-        let largest = match self.builder {
-            BuilderKind::Hnsw => MAX_DEGREE,
-            BuilderKind::HnswRs => REFERENCE_MAX_DEGREE,
-        };
-        if !(4..=largest).contains(&self.max_degree) || !self.max_degree.is_multiple_of(2) {
-            let expected = format!("an even number from 4 to {largest}");
-            return refuse("max_degree", expected, self.max_degree.to_string());
-        }
-        if !(1..=16_384).contains(&self.ef_construction) {
-            let expected = "1 to 16384".to_owned();
-            return refuse("ef_construction", expected, self.ef_construction.to_string());
-        }
-        if let Some(alpha) = self.alpha.filter(|alpha| !(1.0..=4.0).contains(alpha)) {
-            return refuse("alpha", "1 to 4".to_owned(), alpha.to_string());
-        }
-        if self.builder == BuilderKind::HnswRs {
-            if self.deterministic {
-                let expected = "builder hnsw; hnsw-rs draws from entropy".to_owned();
-                return refuse("deterministic", expected, "builder hnsw-rs".to_owned());
-            }
-            if self.alpha.is_some() || self.backfill.is_some() {
-                let expected = "builder hnsw; hnsw-rs has its own pruning".to_owned();
-                return refuse("alpha and backfill", expected, "builder hnsw-rs".to_owned());
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Some items, in input order.
-#[derive(Clone, Debug)]
-pub struct ItemBatch {
-    /// `[rows, dim]`.
-    pub vectors: VectorBlock,
-    /// Item ids; `None` in every batch: the row numbers.
-    pub ids: Option<Vec<ItemId>>,
-    /// The attributes, in schema order.
-    pub attributes: Vec<ColumnBatch>,
-}
-
-/// The values of one attribute in a batch. Text is owned, so that a batch can come from anywhere.
-#[derive(Clone, Debug)]
-pub enum ColumnBatch {
-    /// See [`ColumnKind::Bool`].
-    Bool(Vec<Option<bool>>),
-    /// See [`ColumnKind::I64`].
-    I64(Vec<Option<i64>>),
-    /// See [`ColumnKind::F64`].
-    F64(Vec<Option<f64>>),
-    /// See [`ColumnKind::Timestamp`].
-    Timestamp(Vec<Option<i64>>),
-    /// See [`ColumnKind::Category`].
-    Category(Vec<Option<String>>),
-    /// See [`ColumnKind::Tags`].
-    Tags(Vec<Option<Vec<String>>>),
-}
-
-impl ColumnBatch {
-    /// Number of values.
-    pub fn len(&self) -> usize {
-        match self {
-            ColumnBatch::Bool(values) => values.len(),
-            ColumnBatch::I64(values) | ColumnBatch::Timestamp(values) => values.len(),
-            ColumnBatch::F64(values) => values.len(),
-            ColumnBatch::Category(values) => values.len(),
-            ColumnBatch::Tags(values) => values.len(),
-        }
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The value of a row.
-    pub fn value(&self, row: usize) -> AttributeValue<'_> {
-        let value = match self {
-            ColumnBatch::Bool(values) => values[row].map(AttributeValue::Bool),
-            ColumnBatch::I64(values) => values[row].map(AttributeValue::I64),
-            ColumnBatch::F64(values) => values[row].map(AttributeValue::F64),
-            ColumnBatch::Timestamp(values) => values[row].map(AttributeValue::Timestamp),
-            ColumnBatch::Category(values) => values[row].as_deref().map(AttributeValue::Text),
-            ColumnBatch::Tags(values) => values[row]
-                .as_ref()
-                .map(|tags| AttributeValue::Tags(tags.iter().map(String::as_str).collect())),
-        };
-        value.unwrap_or(AttributeValue::Null)
-    }
-}
-
-/// What a source reports when it cannot go on.
-pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Where items come from.
-pub trait ItemSource {
-    /// Components per vector, at least 1.
-    fn dim(&self) -> usize;
-
-    /// How many items there will be.
-    fn rows(&self) -> u64;
-
-    /// The type that vectors come in.
-    fn element(&self) -> ElementType;
-
-    /// The attributes, in the order of [`ItemBatch::attributes`].
-    fn attributes(&self) -> Vec<(String, ColumnKind)>;
-
-    /// Memory that the source itself holds while it is read, beside one batch.
-    fn held_bytes(&self) -> u64 {
-        0
-    }
-
-    /// The next items; `None` after the last. After an error the source is not asked again.
-    fn next_batch(&mut self) -> Result<Option<ItemBatch>, SourceError>;
-}
-
-/// Why a build fails. Nothing is left behind, and an index that was there is still current.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// [`Progress::cancelled`] said yes.
-    #[error("stopped before it was done; nothing was written")]
-    Cancelled,
-    /// A parameter that cannot be.
-    #[error("{name}: expected {expected}, found {found}")]
-    Parameter {
-        /// Which.
-        name: &'static str,
-        /// What it may be.
-        expected: String,
-        /// What it is.
-        found: String,
-    },
-    /// Not enough memory allowed.
-    #[error(
-        "the build needs {needed} bytes of memory even with the vectors left on disk, more than \
-         the limit of {limit}; raise the limit, lower max_degree, or split the items"
-    )]
-    MemoryLimit {
-        /// What it would take.
-        needed: u64,
-        /// What is allowed.
-        limit: u64,
-    },
-    /// The source failed.
-    #[error(transparent)]
-    Source(SourceError),
-    /// The source did not keep its word.
-    #[error("the source gave {found} where it had announced {expected}")]
-    Announced {
-        /// What it had said.
-        expected: String,
-        /// What came.
-        found: String,
-    },
-    /// No items.
-    #[error("the input has no items")]
-    Empty,
-    /// Too many items for one segment.
-    #[error("the input has {found} items; one index holds at most {limit}")]
-    TooMany {
-        /// How many there are.
-        found: u64,
-        /// How many there may be.
-        limit: usize,
-    },
-    /// NaN or infinity.
-    #[error("row {row}, component {component}: {value} is not a finite {element}")]
-    NotFinite {
-        /// Row of the input, from 0.
-        row: u64,
-        /// Component of the vector, from 0.
-        component: usize,
-        /// What it is.
-        value: f32,
-        /// What it was to be stored as.
-        element: ElementType,
-    },
-    /// A value that the element type asked for cannot hold.
-    #[error("row {row}, component {component}: {value} is not a whole number that {element} holds")]
-    NotIntegral {
-        /// Row of the input, from 0.
-        row: u64,
-        /// Component of the vector, from 0.
-        component: usize,
-        /// What it is.
-        value: f32,
-        /// What it was to be stored as.
-        element: ElementType,
-    },
-    /// No direction to compare by.
-    #[error(
-        "row {row} is a zero vector, which has no direction to compare by cosine; leave it out"
-    )]
-    ZeroVector {
-        /// Row of the input, from 0.
-        row: u64,
-    },
-    /// Two items with one id.
-    #[error("item id {id} is in row {first_row} and again in row {row}; ids must be unique")]
-    DuplicateId {
-        /// The id.
-        id: ItemId,
-        /// Where it was first.
-        first_row: u64,
-        /// Where it is again.
-        row: u64,
-    },
-    /// An attribute value that its column cannot take.
-    #[error(transparent)]
-    Column(#[from] ColumnError),
-    /// The system refused.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// The segment cannot be written.
-    #[error(transparent)]
-    Write(#[from] WriteSegmentError),
-    /// The index directory cannot be used.
-    #[error(transparent)]
-    Publish(#[from] PublishError),
-    /// What was written does not read back.
-    #[error("the new file does not read back as written, and was removed: {0}")]
-    Reread(#[from] crate::format::OpenError),
-    /// What was written does not verify.
-    #[error("the new file does not verify, and was removed: {0}")]
-    Corrupt(#[from] Corruption),
-    /// No threads.
-    #[error("cannot start {threads} threads: {source}")]
-    Threads {
-        /// How many were asked for.
-        threads: usize,
-        /// Why not.
-        source: rayon::ThreadPoolBuildError,
-    },
-}
-
-impl From<Cancelled> for BuildError {
-    fn from(_: Cancelled) -> Self {
-        Self::Cancelled
-    }
-}
 
 /// What a build did.
 #[derive(Clone, Debug, Serialize)]
@@ -551,9 +198,17 @@ impl Stages<'_> {
         self.progress.begin(stage, total, unit);
         let start = Instant::now();
         let done = work();
-        self.seconds.push((stage, start.elapsed().as_secs_f64()));
+        self.note(stage, start.elapsed().as_secs_f64());
         self.progress.end(stage);
         done
+    }
+
+    /// A stage that runs twice is one line with both times.
+    fn note(&mut self, stage: Stage, seconds: f64) {
+        match self.seconds.iter_mut().find(|(noted, _)| *noted == stage) {
+            Some((_, noted)) => *noted += seconds,
+            None => self.seconds.push((stage, seconds)),
+        }
     }
 }
 
@@ -562,8 +217,7 @@ struct Built {
     graph: Graph,
     /// What searches read, unless it is the vectors.
     codes: Option<BuiltCodes>,
-    rule: Option<PruneRule>,
-    probe: Vec<ProbeRecord>,
+    choices: Choices,
     attached: u64,
 }
 
@@ -608,45 +262,68 @@ fn make_graph(
     stages: &mut Stages<'_>,
 ) -> Result<Built, BuildError> {
     let (n, progress) = (Some(items.len() as u64), stages.progress);
-    let (degree, ef) = (params.max_degree, params.ef_construction);
-    let codes = stages.run(Stage::Codes, n, "items", || {
-        BuiltCodes::encode(items, CodeKind::I8, pool, progress)
-    })?;
-    let mut built = if params.builder == BuilderKind::HnswRs {
-        let graph = stages.run(Stage::Graph, n, "items", || {
-            with_element!(items.element(), E => {
-                reference::insert_all(&items.space::<E>(), degree, ef, pool, progress)
-            })
-        })?;
-        Built { graph, codes: Some(codes), rule: None, probe: Vec::new(), attached: 0 }
-    } else {
-        let (rule, probe) = match (params.alpha, params.backfill) {
-            (Some(alpha), Some(backfill)) => (PruneRule { alpha, backfill }, Vec::new()),
-            _ => stages.run(Stage::Probe, None, "builds", || {
-                probe::probe(items, params, pool, progress)
-            })?,
-        };
-        let insert =
-            InsertParams { max_degree: degree, ef_construction: ef, rule, seed: params.seed };
-        let order = items.insert_order(params.seed);
-        let space = CodeSpace::new(codes.view(), items.extras());
-        let mut graph = stages.run(Stage::Graph, n, "items", || {
-            insert::insert_all(&space, &order, &insert, pool, progress)
-        })?;
-        let attached = stages.run(Stage::Attach, None, "items", || attach(&mut graph, &space, ef));
-        Built { graph, codes: Some(codes), rule: Some(rule), probe, attached: attached as u64 }
+    let choices = match probe::wanted(params, items.len()) {
+        None => Choices::of(params),
+        Some(size) => stages.run(Stage::Probe, None, "builds", || {
+            probe::probe(items, size, params, pool, progress)
+        })?,
     };
-    match params.codes {
-        CodesChoice::Auto | CodesChoice::I8 => {}
-        CodesChoice::None => built.codes = None,
-        CodesChoice::U4 => {
-            built.codes = None;
-            built.codes = Some(stages.run(Stage::Codes, n, "items", || {
-                BuiltCodes::encode(items, CodeKind::U4, pool, progress)
-            })?);
+    let encode = |stages: &mut Stages<'_>, kind| {
+        stages.run(Stage::Codes, n, "items", || BuiltCodes::encode(items, kind, pool, progress))
+    };
+    let codes = encode(stages, CodeKind::I8)?;
+    let (graph, attached) = if params.builder == BuilderKind::HnswRs {
+        (insert_reference(items, params, pool, stages)?, 0)
+    } else {
+        let space = CodeSpace::new(codes.view(), items.extras());
+        insert_items(items, &space, choices.rule, params, pool, stages)?
+    };
+    let codes = match choices.codes {
+        None => None,
+        Some(CodeKind::I8) => Some(codes),
+        Some(CodeKind::U4) => {
+            drop(codes);
+            Some(encode(stages, CodeKind::U4)?)
         }
-    }
-    Ok(built)
+    };
+    Ok(Built { graph, codes, choices, attached })
+}
+
+/// Our graph, and how many items needed an edge afterwards.
+fn insert_items(
+    items: &Items,
+    space: &CodeSpace<'_>,
+    rule: PruneRule,
+    params: &BuildParams,
+    pool: &rayon::ThreadPool,
+    stages: &mut Stages<'_>,
+) -> Result<(Graph, u64), BuildError> {
+    let (max_degree, ef_construction) = (params.max_degree, params.ef_construction);
+    let insert = InsertParams { max_degree, ef_construction, rule, seed: params.seed };
+    let (order, progress) = (items.insert_order(params.seed), stages.progress);
+    let mut graph = stages.run(Stage::Graph, Some(items.len() as u64), "items", || {
+        insert::insert_all(space, &order, &insert, pool, progress)
+    })?;
+    let attach = || attach(&mut graph, space, ef_construction);
+    let attached = stages.run(Stage::Attach, None, "items", attach);
+    Ok((graph, attached as u64))
+}
+
+/// The graph of the reference builder.
+fn insert_reference(
+    items: &Items,
+    params: &BuildParams,
+    pool: &rayon::ThreadPool,
+    stages: &mut Stages<'_>,
+) -> Result<Graph, BuildError> {
+    let (degree, ef) = (params.max_degree, params.ef_construction);
+    let progress = stages.progress;
+    let graph = stages.run(Stage::Graph, Some(items.len() as u64), "items", || {
+        with_element!(items.element(), E => {
+            reference::insert_all(&items.space::<E>(), degree, ef, pool, progress)
+        })
+    });
+    Ok(graph?)
 }
 
 fn meta(
@@ -655,7 +332,8 @@ fn meta(
     self_check: Option<SelfCheck>,
     columns: Vec<ColumnSchema>,
 ) -> Meta {
-    let graph = &built.graph;
+    let Built { graph, choices, .. } = built;
+    let ours = params.builder == BuilderKind::Hnsw;
     let reached = reachable(graph.adjacency(), graph.entry()).len();
     Meta {
         writer: writer(),
@@ -663,9 +341,9 @@ fn meta(
             builder: params.builder.name().to_owned(),
             max_degree: params.max_degree as u32,
             ef_construction: params.ef_construction as u32,
-            alpha: built.rule.map(|rule| rule.alpha),
-            backfill: built.rule.is_some_and(|rule| rule.backfill),
-            probe: built.probe.clone(),
+            alpha: ours.then_some(choices.rule.alpha),
+            backfill: ours && choices.rule.backfill,
+            probe: choices.rules.clone(),
         },
         statistics: Statistics {
             edges: graph.edges(),
@@ -676,12 +354,9 @@ fn meta(
         columns,
         codes: built.codes.as_ref().map(|codes| {
             let layout = codes.view().layout();
-            CodesRecord {
-                kind: layout.kind().name().to_owned(),
-                stride: layout.stride() as u32,
-                probe: Vec::new(),
-            }
+            CodesRecord { kind: layout.kind().name().to_owned(), stride: layout.stride() as u32 }
         }),
+        codes_probe: choices.codes_probe.clone(),
     }
 }
 

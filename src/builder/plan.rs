@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use crate::builder::codes::BuiltCodes;
 use crate::builder::items::Items;
-use crate::builder::probe::{DEFAULT_RULE, probe_builds, sample_size};
+use crate::builder::probe::{Choices, probe_builds, wanted};
+use crate::builder::probe_codes::probe_codes;
+use crate::builder::sample::{self, Sample, sample_size};
 use crate::builder::{
     BuildError, BuildParams, BuilderKind, CodesChoice, ItemBatch, ItemSource, QUESTIONS,
     SourceError, check_rows, thread_pool,
@@ -17,7 +19,6 @@ use crate::builder::{
 use crate::filters::columns::{ColumnBuilder, ColumnKind, ColumnSchema};
 use crate::format::{ALIGNMENT, Disk, HEADER_BYTES};
 use crate::graph::insert::{InsertParams, SLACK, insert_all};
-use crate::graph::prune::PruneRule;
 use crate::graph::reference;
 use crate::progress::{Silent, Stage};
 use crate::quantizers::{CodeKind, CodeLayout, CodeSpace, CodeTerms};
@@ -98,8 +99,12 @@ pub fn plan(source: &mut dyn ItemSource, params: &BuildParams) -> Result<BuildPl
 
     let vectors_on_disk = shape.place(params, column_memory)?;
     let memory = shape.memory(vectors_on_disk, column_memory);
-    let disk_bytes = shape.file_bytes(&column_sections);
-    let stages = stages(&shape, params, &sample, read, disk_bytes, &pool)?;
+    let start = Instant::now();
+    let codes = chosen_codes(&shape, params, &sample, &pool)?;
+    let choosing = start.elapsed().as_secs_f64();
+    let disk_bytes = shape.file_bytes(&column_sections, codes);
+    let known = Known { read, choosing, codes, disk_bytes };
+    let stages = stages(&shape, params, &sample, &known, &pool)?;
     Ok(BuildPlan {
         n: n as u64,
         dim: shape.dim,
@@ -145,7 +150,6 @@ struct Shape {
     element: ElementType,
     metric: Metric,
     builder: BuilderKind,
-    codes: CodesChoice,
     max_degree: usize,
     threads: usize,
     held: u64,
@@ -160,7 +164,6 @@ impl Shape {
             element: params.element.unwrap_or(source.element()),
             metric: params.metric,
             builder: params.builder,
-            codes: params.codes,
             max_degree: params.max_degree,
             threads: if params.threads == 0 { cores } else { params.threads },
             held: source.held_bytes(),
@@ -171,8 +174,10 @@ impl Shape {
         (self.n * self.dim * self.element.bytes()) as u64
     }
 
-    fn code_bytes(&self, kind: CodeKind) -> u64 {
-        (self.n * (CodeLayout::new(kind, self.dim).stride() + size_of::<CodeTerms>())) as u64
+    /// Code rows, and their terms.
+    fn code_bytes(&self, kind: CodeKind) -> [u64; 2] {
+        let row = CodeLayout::new(kind, self.dim).stride();
+        [row, size_of::<CodeTerms>()].map(|bytes| (self.n * bytes) as u64)
     }
 
     /// Words of the levels section: each layer has `1 / degree` of the nodes of the one below.
@@ -192,7 +197,8 @@ impl Shape {
         let visited = self.threads as u64 * (n / 8 + n / 16);
         let part = |name, bytes| Part { name, bytes };
         let mut parts = vec![
-            part("codes", self.code_bytes(CodeKind::I8)),
+            // Those of 4 bits, if they are what is written, are made when these are gone.
+            part("codes", self.code_bytes(CodeKind::I8).iter().sum()),
             part("graph while it grows", graph),
             part("upper layers", self.level_bytes()),
             part("item ids, order and norms", 12 * n + norms),
@@ -220,24 +226,50 @@ impl Shape {
         if needed <= limit { Ok(true) } else { Err(BuildError::MemoryLimit { needed, limit }) }
     }
 
-    fn file_bytes(&self, column_sections: &[u64]) -> u64 {
+    fn file_bytes(&self, column_sections: &[u64], codes: Option<CodeKind>) -> u64 {
         let n = self.n as u64;
         let scales = if self.metric == Metric::Cosine { 4 * n } else { 0 };
         // The meta section is less than one alignment unit.
         let meta = ALIGNMENT;
         let graph = self.max_degree as u64 * 4 * n;
-        let codes = match self.codes {
-            CodesChoice::None => 0,
-            CodesChoice::Auto | CodesChoice::I8 => self.code_bytes(CodeKind::I8),
-            CodesChoice::U4 => self.code_bytes(CodeKind::U4),
-        };
-        let center = if codes > 0 { 4 * self.dim as u64 } else { 0 };
+        let [rows, terms] = codes.map_or([0, 0], |kind| self.code_bytes(kind));
+        let center = if codes.is_some() { 4 * self.dim as u64 } else { 0 };
         let levels = self.level_bytes();
-        let fixed = [meta, levels, graph, codes, center, scales, 8 * n, 4 * n, self.vector_bytes()];
-        let sections = fixed.iter().chain(column_sections);
+        let codes = [rows, terms, center];
+        let fixed = [meta, levels, graph, scales, 8 * n, 4 * n, self.vector_bytes()];
+        let sections = fixed.iter().chain(&codes).chain(column_sections);
         let bytes: u64 = sections.map(|section| section.next_multiple_of(ALIGNMENT)).sum();
         HEADER_BYTES as u64 + bytes
     }
+}
+
+/// What searches of the build will read in place of the vectors, if anything: as the build itself
+/// finds it, but on the items at hand.
+fn chosen_codes(
+    shape: &Shape,
+    params: &BuildParams,
+    items: &Items,
+    pool: &rayon::ThreadPool,
+) -> Result<Option<CodeKind>, BuildError> {
+    match sample_size(shape.n).filter(|_| params.codes == CodesChoice::Auto) {
+        None => Ok(Choices::of(params).codes),
+        Some(size) => {
+            let size = size.min(items.len() - sample::QUERIES);
+            let sample = Sample::draw(items, size, params.seed, pool);
+            Ok(probe_codes(&sample, pool)?.0)
+        }
+    }
+}
+
+/// What is known of a build before its graph is.
+struct Known {
+    /// Seconds of reading the input.
+    read: f64,
+    /// Seconds of choosing codes.
+    choosing: f64,
+    /// What was chosen.
+    codes: Option<CodeKind>,
+    disk_bytes: u64,
 }
 
 /// Seconds per stage, from measurements on the sample.
@@ -245,63 +277,66 @@ fn stages(
     shape: &Shape,
     params: &BuildParams,
     sample: &Items,
-    read: f64,
-    disk_bytes: u64,
+    known: &Known,
     pool: &rayon::ThreadPool,
 ) -> Result<Vec<(Stage, f64)>, BuildError> {
     let smaller: Vec<NodeId> = (0..sample.len() as u32).step_by(SMALLER).map(NodeId).collect();
-    let small = time_build(&sample.sample(&smaller), params, pool)?;
-    let large = time_build(sample, params, pool)?;
+    let [_, small] = time_build(&sample.sample(&smaller), params, pool)?;
+    let [coding, large] = time_build(sample, params, pool)?;
     // Between linear and what memory that no longer fits the caches makes of n · log n.
     let growth = ((large / small).ln() / (SMALLER as f64).ln()).clamp(1.0, 1.3);
-    let seconds = |n: usize| large * (n as f64 / sample.len() as f64).powf(growth);
+    let times = |n: usize| n as f64 / sample.len() as f64;
+    let seconds = |n: usize| large * times(n).powf(growth);
 
-    let probes = match (params.builder, params.alpha, params.backfill) {
-        (BuilderKind::HnswRs, ..) | (_, Some(_), Some(_)) => 0.0,
-        _ => probe_builds(shape.n, shape.metric) as f64 * seconds(sample_size(shape.n)),
+    let trials = match wanted(params, shape.n) {
+        None => 0.0,
+        Some(size) => known.choosing + probe_builds(params) as f64 * seconds(size),
+    };
+    let coding = match known.codes {
+        None | Some(CodeKind::I8) => coding,
+        Some(CodeKind::U4) => {
+            let start = Instant::now();
+            BuiltCodes::encode(sample, CodeKind::U4, pool, &Silent)?;
+            coding + start.elapsed().as_secs_f64()
+        }
     };
     let distance = time_scan(sample) / pool.current_num_threads() as f64;
-    let write = disk_bytes as f64 / disk_rate();
+    let write = known.disk_bytes as f64 / disk_rate();
     Ok(vec![
-        (Stage::Read, read),
-        (Stage::Probe, probes),
+        (Stage::Read, known.read),
+        (Stage::Probe, trials),
+        (Stage::Codes, coding * times(shape.n)),
         (Stage::Graph, seconds(shape.n)),
         (Stage::SelfCheck, distance * (QUESTIONS * shape.n) as f64),
         (Stage::Write, write),
-        (Stage::Verify, disk_bytes as f64 / 5e9),
+        (Stage::Verify, known.disk_bytes as f64 / 5e9),
     ])
 }
 
+/// Seconds that the items take to be coded, and to be linked.
 fn time_build(
     items: &Items,
     params: &BuildParams,
     pool: &rayon::ThreadPool,
-) -> Result<f64, BuildError> {
-    let rule = PruneRule {
-        alpha: params.alpha.unwrap_or(DEFAULT_RULE.alpha),
-        backfill: params.backfill.unwrap_or(DEFAULT_RULE.backfill),
-    };
+) -> Result<[f64; 2], BuildError> {
+    let rule = Choices::of(params).rule;
     let (max_degree, ef_construction) = (params.max_degree, params.ef_construction);
     let insert = InsertParams { max_degree, ef_construction, rule, seed: params.seed };
     let order = items.insert_order(params.seed);
     let start = Instant::now();
+    let codes = BuiltCodes::encode(items, CodeKind::I8, pool, &Silent)?;
+    let coding = start.elapsed().as_secs_f64();
     match params.builder {
         BuilderKind::Hnsw => {
-            let codes = BuiltCodes::encode(items, CodeKind::I8, pool, &Silent)?;
-            insert_all(
-                &CodeSpace::new(codes.view(), items.extras()),
-                &order,
-                &insert,
-                pool,
-                &Silent,
-            )?;
+            let space = CodeSpace::new(codes.view(), items.extras());
+            insert_all(&space, &order, &insert, pool, &Silent)?;
         }
         BuilderKind::HnswRs => with_element!(items.element(), E => {
             let space = items.space::<E>();
             reference::insert_all(&space, max_degree, ef_construction, pool, &Silent)?;
         }),
     }
-    Ok(start.elapsed().as_secs_f64())
+    Ok([coding, start.elapsed().as_secs_f64() - coding])
 }
 
 /// Seconds per distance of the blocked scan on one thread.

@@ -1,48 +1,34 @@
-//! The probe: small builds on a sample that find `alpha` and backfill. The best values differ
-//! between sets, above all for inner product, so no constant would do.
+//! The probe: what a build finds out by itself, on a sample. The kind of codes is found by a scan, see
+//! `probe_codes.rs`; `alpha` and backfill by small builds. Their best values differ between sets,
+//! above all for inner product, so no constant would do.
 //!
 //! Each candidate rule builds a graph of the sample; held-out items query it; the rule that takes
 //! the fewest distances to reach [`RECALL`] wins. Distances and not time, so that the choice is
 //! the same on every run.
 
 use crate::builder::codes::BuiltCodes;
-use crate::builder::items::{Items, shuffle};
-use crate::builder::{BuildError, BuildParams};
+use crate::builder::items::Items;
+use crate::builder::probe_codes::probe_codes;
+use crate::builder::sample::{K, Sample, sample_size};
+use crate::builder::{BuildError, BuildParams, BuilderKind, CodesChoice};
 use crate::eval::metrics::recall_by_id;
-use crate::eval::truth::{Truth, TruthSearch};
 use crate::graph::insert::{InsertParams, insert_all};
 use crate::graph::levels::LevelsLayout;
 use crate::graph::prune::PruneRule;
 use crate::progress::{Progress, Silent};
 use crate::quantizers::{CodeKind, CodeSpace};
 use crate::search::{Scratch, SearchParams, Target, search};
-use crate::segments::meta::ProbeRecord;
-use crate::types::{Metric, Neighbor, NodeId};
+use crate::segments::meta::{CodesProbe, ProbeRecord};
+use crate::types::{Metric, Neighbor};
 
 /// Rules that are compared at this recall@10.
 const RECALL: f64 = 0.98;
-
-/// One item in this many is sampled, so that all small builds together cost a fraction of the
-/// large one …
-const SAMPLE_SHARE: usize = 16;
-
-/// … but at least so many, or the sample says nothing about the set …
-const SAMPLE_MIN: usize = 4_000;
-
-/// … and at most so many.
-const SAMPLE_MAX: usize = 20_000;
-
-/// Held-out queries.
-const QUERIES: usize = 200;
-
-/// Results per query.
-const K: usize = 10;
 
 /// Candidate-list sizes tried, until one reaches [`RECALL`].
 const EFS: [usize; 9] = [12, 16, 24, 32, 48, 64, 96, 160, 256];
 
 /// What is used where the input is too small to probe, or nothing reaches the recall.
-pub(super) const DEFAULT_RULE: PruneRule = PruneRule { alpha: 1.1, backfill: true };
+const DEFAULT_RULE: PruneRule = PruneRule { alpha: 1.1, backfill: true };
 
 /// The rules tried. For inner product, whose augmented space is strongly stretched, larger slack
 /// without backfill can win by far.
@@ -54,106 +40,129 @@ fn candidates(metric: Metric) -> Vec<PruneRule> {
     rules.iter().map(|&(alpha, backfill)| PruneRule { alpha, backfill }).collect()
 }
 
-/// How many items are sampled of `n`.
-pub(super) fn sample_size(n: usize) -> usize {
-    (n / SAMPLE_SHARE).clamp(SAMPLE_MIN, SAMPLE_MAX)
+/// The rules to choose from: those that agree with what `params` says.
+fn open_rules(params: &BuildParams) -> Vec<PruneRule> {
+    let mut rules = candidates(params.metric);
+    rules.retain(|rule| {
+        params.alpha.is_none_or(|alpha| alpha == rule.alpha)
+            && params.backfill.is_none_or(|backfill| backfill == rule.backfill)
+    });
+    rules
 }
 
-/// How many small builds the probe makes for `n` items.
-pub(super) fn probe_builds(n: usize, metric: Metric) -> usize {
-    if n < sample_size(n) + QUERIES { 0 } else { candidates(metric).len() }
+/// How many small builds the probe makes.
+pub(super) fn probe_builds(params: &BuildParams) -> usize {
+    let given = params.alpha.is_some() && params.backfill.is_some();
+    match open_rules(params).len() {
+        _ if given || params.builder == BuilderKind::HnswRs => 0,
+        0 | 1 => 0,
+        rules => rules,
+    }
 }
 
-/// The rule to build with, and what each candidate took.
+/// What is built by.
+#[derive(Debug)]
+pub(super) struct Choices {
+    pub(super) rule: PruneRule,
+    /// What each rule took, if several were tried.
+    pub(super) rules: Vec<ProbeRecord>,
+    /// What searches will read in place of the vectors, if anything.
+    pub(super) codes: Option<CodeKind>,
+    /// What each kind of codes found, if they were tried.
+    pub(super) codes_probe: Vec<CodesProbe>,
+}
+
+impl Choices {
+    /// What `params` says, and defaults for what it leaves open.
+    pub(super) fn of(params: &BuildParams) -> Self {
+        let rule = PruneRule {
+            alpha: params.alpha.unwrap_or(DEFAULT_RULE.alpha),
+            backfill: params.backfill.unwrap_or(DEFAULT_RULE.backfill),
+        };
+        let codes = match params.codes {
+            CodesChoice::None => None,
+            CodesChoice::Auto | CodesChoice::I8 => Some(CodeKind::I8),
+            CodesChoice::U4 => Some(CodeKind::U4),
+        };
+        Self { rule, rules: Vec::new(), codes, codes_probe: Vec::new() }
+    }
+}
+
+/// How many items to sample for what `params` leaves open; `None` where there is nothing to find
+/// out, or too few items to find it out by.
+pub(super) fn wanted(params: &BuildParams, n: usize) -> Option<usize> {
+    let open = probe_builds(params) > 0 || params.codes == CodesChoice::Auto;
+    sample_size(n).filter(|_| open)
+}
+
+/// Finds what `params` leaves open, on a sample of `size` items.
 pub(super) fn probe(
     items: &Items,
+    size: usize,
     params: &BuildParams,
     pool: &rayon::ThreadPool,
     progress: &dyn Progress,
-) -> Result<(PruneRule, Vec<ProbeRecord>), BuildError> {
-    let given = |rule: &PruneRule| {
-        params.alpha.is_none_or(|alpha| alpha == rule.alpha)
-            && params.backfill.is_none_or(|backfill| backfill == rule.backfill)
-    };
-    let fallback = PruneRule {
-        alpha: params.alpha.unwrap_or(DEFAULT_RULE.alpha),
-        backfill: params.backfill.unwrap_or(DEFAULT_RULE.backfill),
-    };
-    let mut rules = candidates(params.metric);
-    rules.retain(given);
-    let size = sample_size(items.len());
-    if probe_builds(items.len(), params.metric) == 0 || rules.len() < 2 {
-        return Ok((fallback, Vec::new()));
+) -> Result<Choices, BuildError> {
+    let mut choices = Choices::of(params);
+    let sample = Sample::draw(items, size, params.seed, pool);
+    if params.codes == CodesChoice::Auto {
+        (choices.codes, choices.codes_probe) = probe_codes(&sample, pool)?;
     }
-
-    let mut nodes: Vec<NodeId> = (0..items.len() as u32).map(NodeId).collect();
-    shuffle(&mut nodes, params.seed ^ 0x960be);
-    let (held_out, rest) = nodes.split_at(QUERIES);
-    let sample = items.sample(&rest[..size]);
-    let queries = queries(items, held_out);
-    let mut truth = TruthSearch::new(queries.concat(), items.dim(), items.metric(), K);
-    truth.add(sample.vectors(), pool);
-    let truth = truth.finish();
-
-    let codes = BuiltCodes::encode(&sample, CodeKind::I8, pool, &Silent)?;
-    let mut records = Vec::with_capacity(rules.len());
+    if probe_builds(params) == 0 {
+        return Ok(choices);
+    }
+    let codes = BuiltCodes::encode(&sample.items, CodeKind::I8, pool, &Silent)?;
+    let rules = open_rules(params);
     for rule in &rules {
-        let distances = cost(&sample, &codes, *rule, params, &queries, &truth, pool)?;
-        records.push(ProbeRecord { alpha: rule.alpha, backfill: rule.backfill, distances });
+        let distances = cost(&sample, &codes, *rule, params, pool)?;
+        choices.rules.push(ProbeRecord { alpha: rule.alpha, backfill: rule.backfill, distances });
         progress.advance(1);
         if progress.cancelled() {
             return Err(BuildError::Cancelled);
         }
     }
-    let best = records.iter().enumerate().min_by(|a, b| a.1.distances.total_cmp(&b.1.distances));
-    let rule = best.filter(|(_, record)| record.distances.is_finite()).map(|(at, _)| rules[at]);
-    Ok((rule.unwrap_or(fallback), records))
-}
-
-fn queries(items: &Items, nodes: &[NodeId]) -> Vec<Vec<f32>> {
-    let widen = |node: &NodeId| {
-        let mut query = Vec::with_capacity(items.dim());
-        items.vectors().widen(*node, &mut query);
-        query
-    };
-    nodes.iter().map(widen).collect()
+    let tried = rules.iter().zip(&choices.rules).filter(|(_, tried)| tried.distances.is_finite());
+    let best = tried.min_by(|a, b| a.1.distances.total_cmp(&b.1.distances));
+    if let Some((rule, _)) = best {
+        choices.rule = *rule;
+    }
+    Ok(choices)
 }
 
 /// Mean distances per query at [`RECALL`], interpolated between list sizes; infinite where none
 /// reaches it.
 fn cost(
-    sample: &Items,
+    sample: &Sample,
     codes: &BuiltCodes,
     rule: PruneRule,
     params: &BuildParams,
-    queries: &[Vec<f32>],
-    truth: &Truth,
     pool: &rayon::ThreadPool,
 ) -> Result<f32, BuildError> {
+    let items = &sample.items;
     let insert = InsertParams {
         max_degree: params.max_degree,
         ef_construction: params.ef_construction,
         rule,
         seed: params.seed,
     };
-    let order = sample.insert_order(params.seed);
+    let order = items.insert_order(params.seed);
     let graph =
-        insert_all(&CodeSpace::new(codes.view(), sample.extras()), &order, &insert, pool, &Silent)?;
+        insert_all(&CodeSpace::new(codes.view(), items.extras()), &order, &insert, pool, &Silent)?;
     let words = graph.levels.words();
-    let Ok(layout) = LevelsLayout::parse(&words, sample.len()) else {
+    let Ok(layout) = LevelsLayout::parse(&words, items.len()) else {
         return Ok(f32::INFINITY);
     };
     let target = Target {
-        vectors: sample.vectors(),
-        metric: sample.metric(),
-        scales: sample.scales(),
+        vectors: items.vectors(),
+        metric: items.metric(),
+        scales: items.scales(),
         codes: Some(codes.view()),
         graph: graph.adjacency(),
         levels: (&words, &layout),
     };
     let mut before: Option<(f64, f64)> = None;
     for ef in EFS {
-        let (recall, distances) = measure(&target, ef, queries, truth);
+        let (recall, distances) = measure(&target, ef, sample);
         if recall >= RECALL {
             return Ok(match before {
                 None => distances,
@@ -169,16 +178,17 @@ fn cost(
 }
 
 /// Mean recall and distances per query at one list size.
-fn measure(target: &Target<'_>, ef: usize, queries: &[Vec<f32>], truth: &Truth) -> (f64, f64) {
+fn measure(target: &Target<'_>, ef: usize, sample: &Sample) -> (f64, f64) {
     let params = SearchParams { ef: Some(ef), ..SearchParams::top(K) };
     let (mut scratch, mut found) = (Scratch::default(), Vec::<Neighbor>::new());
     let (mut recall, mut distances) = (0.0, 0.0);
-    for (query, exact) in queries.iter().zip(truth.ids.chunks(truth.k)) {
+    for (query, exact) in sample.asked() {
         if let Ok(account) = search(target, &mut scratch, query, &params, &mut found) {
             let ids: Vec<u64> = found.iter().map(|neighbor| u64::from(neighbor.node.0)).collect();
             recall += recall_by_id(&ids, exact);
             distances += account.distances as f64;
         }
     }
-    (recall / queries.len() as f64, distances / queries.len() as f64)
+    let queries = sample.queries.len() as f64;
+    (recall / queries, distances / queries)
 }

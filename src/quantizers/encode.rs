@@ -1,6 +1,6 @@
 //! From vectors to code rows.
 
-use super::{CodeKind, CodeLayout, CodeTerms, GROUP, dot, largest};
+use super::{CodeKind, CodeLayout, CodeTerms, GROUP, dot, finite_or_zero, largest};
 use crate::kernels::{Isa, Operation, dispatch};
 
 /// Shares of the largest magnitude that a row of [`CodeKind::U4`] may span. Fifteen steps are few:
@@ -8,7 +8,8 @@ use crate::kernels::{Isa, Operation, dispatch};
 const SPANS: [f32; 8] = [1.0, 0.93, 0.86, 0.8, 0.74, 0.68, 0.62, 0.56];
 
 /// Codes vectors into `out`, `[rows, stride]`, and `terms`, `[rows]`. `row` is asked for each in
-/// order: it fills in the components `[dim]`, for cosine of the vector at unit length. Cost: for i8 about as much as four distances a row, for u4 ten times that.
+/// order: it fills in the components `[dim]`, for cosine of the vector at unit length. Cost: for i8 about as much as
+/// four distances a row, for u4 ten times that.
 pub fn encode_rows(
     layout: CodeLayout,
     center: &[f32],
@@ -19,12 +20,12 @@ pub fn encode_rows(
     dispatch(EncodeRows { layout, center, out, terms, row });
 }
 
-struct EncodeRows<'a> {
-    layout: CodeLayout,
-    center: &'a [f32],
-    out: &'a mut [u8],
-    terms: &'a mut [CodeTerms],
-    row: &'a mut dyn FnMut(usize, &mut [f32]),
+pub(super) struct EncodeRows<'a> {
+    pub(super) layout: CodeLayout,
+    pub(super) center: &'a [f32],
+    pub(super) out: &'a mut [u8],
+    pub(super) terms: &'a mut [CodeTerms],
+    pub(super) row: &'a mut dyn FnMut(usize, &mut [f32]),
 }
 
 impl Operation for EncodeRows<'_> {
@@ -69,7 +70,7 @@ fn encode(layout: CodeLayout, vector: &[f32], codes: &mut [f32], out: &mut [u8])
 /// The nearest of −127 … 127, the largest magnitude being 127.
 #[inline(always)]
 fn round_i8(vector: &[f32], magnitude: f32, codes: &mut [f32]) {
-    let per_unit = if magnitude > 0.0 { 127.0 / magnitude } else { 0.0 };
+    let per_unit = finite_or_zero(127.0 / magnitude);
     for (code, x) in codes.iter_mut().zip(vector) {
         *code = (x * per_unit).round_ties_even();
     }
@@ -78,7 +79,7 @@ fn round_i8(vector: &[f32], magnitude: f32, codes: &mut [f32]) {
 /// The nearest odd number of −15 … 15, `span` being 15.
 #[inline(always)]
 fn round_u4(vector: &[f32], span: f32, codes: &mut [f32]) {
-    let per_unit = if span > 0.0 { 15.0 / span } else { 0.0 };
+    let per_unit = finite_or_zero(15.0 / span);
     for (code, x) in codes.iter_mut().zip(vector) {
         // Between two odd numbers lies an even one: halving puts the odd ones at the half-integers.
         let half = (x * per_unit * 0.5).floor().clamp(-8.0, 7.0);

@@ -2,7 +2,9 @@
 
 use std::marker::PhantomData;
 
-use super::{CodeKind, CodeLayout, CodeTerms, CodeType, Codes, GROUP, dot, largest};
+use super::{
+    CodeKind, CodeLayout, CodeTerms, CodeType, Codes, GROUP, dot, finite_or_zero, largest,
+};
 use crate::kernels::{CodeQuery, Isa};
 use crate::types::{Metric, NodeId, Scorer};
 
@@ -19,11 +21,11 @@ pub(super) struct CodeForm {
 #[derive(Clone, Debug, Default)]
 pub struct QueryCodes {
     /// In the order that the kernel of the kind wants.
-    components: Vec<i8>,
+    pub(super) components: Vec<i8>,
     sum: i32,
-    form: CodeForm,
+    pub(super) form: CodeForm,
     /// The query as it is coded, before rounding.
-    vector: Vec<f32>,
+    pub(super) vector: Vec<f32>,
 }
 
 impl QueryCodes {
@@ -57,7 +59,7 @@ impl QueryCodes {
     /// Rounds `vector` to multiples of `step`.
     #[inline(always)]
     fn round(&mut self, layout: CodeLayout, step: f32) {
-        let per_unit = if step > 0.0 { 1.0 / step } else { 0.0 };
+        let per_unit = finite_or_zero(1.0 / step);
         let bytes = layout.code_bytes();
         self.components.clear();
         match layout.kind {

@@ -27,6 +27,8 @@ pub struct Meta {
     pub columns: Vec<ColumnSchema>,
     /// What searches read in place of the vectors, if there is that.
     pub codes: Option<CodesRecord>,
+    /// What that choice rests on, if it was not made beforehand; also where it fell on none.
+    pub codes_probe: Vec<CodesProbe>,
 }
 
 /// The codes of a segment.
@@ -36,11 +38,9 @@ pub struct CodesRecord {
     pub kind: String,
     /// Bytes from one row to the next.
     pub stride: u32,
-    /// What the choice rests on, if it was not made beforehand.
-    pub probe: Vec<CodesProbe>,
 }
 
-/// How well codes of one kind find near neighbors.
+/// How well codes of one kind find near neighbors, as a probe of some items measured it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
 pub struct CodesProbe {
     /// `i8` or `u4`.
@@ -136,6 +136,6 @@ impl Meta {
         }
         let MetaV1 { writer, build, statistics, columns } =
             wincode::deserialize_exact(bytes).map_err(|error| error.to_string())?;
-        Ok(Self { writer, build, statistics, columns, codes: None })
+        Ok(Self { writer, build, statistics, columns, codes: None, codes_probe: Vec::new() })
     }
 }

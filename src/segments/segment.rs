@@ -273,6 +273,12 @@ impl Segment {
         Ok(self.column(column)?.value(node))
     }
 
+    /// Looks for a scale that is no finite number. Cost: a pass over the scales.
+    pub fn check_scales(&self) -> Result<(), Corruption> {
+        let kind = SectionKind::VectorScales;
+        check_finite(&self.file, kind, self.typed(kind))
+    }
+
     /// A section whose length was checked when the segment was opened; empty where it has none.
     fn typed<T: bytemuck::AnyBitPattern>(&self, kind: SectionKind) -> &[T] {
         self.file.section(kind, 0).map_or(&[], bytemuck::cast_slice)
@@ -314,8 +320,9 @@ fn read_calibration(file: &SegmentFile) -> Result<Option<Calibration>, Corruptio
     file.section(kind, 0).map(Calibration::decode).transpose().map_err(corrupt)
 }
 
-/// Checks that code rows and their center are as long as the meta section says, and the center
-/// finite. Row contents are not read: whatever they are, they are numbers.
+/// Checks that code rows, their terms and their center are as long as the meta section says, and
+/// terms and center finite: of the terms the largest is wanted anyway. Rows are not read: whatever
+/// they are, they are numbers.
 fn check_codes(
     file: &SegmentFile,
     meta: &Meta,
@@ -335,11 +342,18 @@ fn check_codes(
     file.section_as::<u8>(SectionKind::Codes, 0, n.saturating_mul(layout.stride()))?;
     let terms = file.section_as::<CodeTerms>(SectionKind::CodeTerms, 0, n)?;
     let center = file.section_as::<f32>(SectionKind::CodeCenter, 0, dim)?;
-    match center.iter().position(|x| !x.is_finite()) {
-        None => Ok(Some((layout, norm_bound(terms, center)))),
+    check_finite(file, SectionKind::CodeTerms, bytemuck::cast_slice(terms))?;
+    check_finite(file, SectionKind::CodeCenter, center)?;
+    Ok(Some((layout, norm_bound(terms, center))))
+}
+
+/// Checks the numbers of a section.
+fn check_finite(file: &SegmentFile, kind: SectionKind, values: &[f32]) -> Result<(), Corruption> {
+    match values.iter().position(|x| !x.is_finite()) {
+        None => Ok(()),
         Some(at) => {
-            let (expected, found) = ("a finite number".to_owned(), center[at].to_string());
-            Err(file.corruption(SectionKind::CodeCenter, 0, at as u64 * 4, expected, found))
+            let (expected, found) = ("a finite number".to_owned(), values[at].to_string());
+            Err(file.corruption(kind, 0, at as u64 * 4, expected, found))
         }
     }
 }

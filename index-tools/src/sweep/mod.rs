@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use vicinage::builder::BuilderKind;
+use vicinage::builder::{BuilderKind, CodesChoice};
 use vicinage::index::{Index, LoadMode};
 use vicinage::types::{ElementType, Metric};
 use vicinage_datasets::{IdMatrix, InputSpec};
@@ -160,12 +160,15 @@ struct BuildFlags {
     /// Who builds the graph: hnsw, hnsw-rs
     #[arg(long, value_name = "BUILDER,…", value_delimiter = ',')]
     builder: Vec<BuilderKind>,
-    /// Most edges of a node in the base layer
+    /// Most edges of a node in the base layer [default: 32, or 48 for ip]
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     max_degree: Vec<usize>,
     /// Size of the candidate list while building
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     ef_construction: Vec<usize>,
+    /// What searches read in place of the vectors: auto, none, i8, u4
+    #[arg(long, value_name = "KIND,…", value_delimiter = ',')]
+    codes: Vec<CodesChoice>,
     /// Slack when edges are pruned [default: found by small trial builds]
     #[arg(long, value_name = "A,…", value_delimiter = ',')]
     alpha: Vec<f32>,
@@ -203,6 +206,7 @@ impl BuildFlags {
         let specs = cross(specs, &self.builder, |s, b| s.builder = b.name().to_owned());
         let specs = cross(specs, &self.max_degree, |s, n| s.max_degree = Some(n));
         let specs = cross(specs, &self.ef_construction, |s, n| s.ef_construction = n);
+        let specs = cross(specs, &self.codes, |s, c| s.codes = c.name().to_owned());
         let specs = cross(specs, &self.alpha, |s, a| s.alpha = Some(a));
         cross(specs, &self.element, |s, e| s.element = Some(e.name().to_owned()))
     }
@@ -445,11 +449,13 @@ mod tests {
             builder: Vec::new(),
             max_degree: vec![16, 32],
             ef_construction: vec![100, 200, 400],
+            codes: vec![CodesChoice::None, CodesChoice::I8],
             alpha: Vec::new(),
             element: Vec::new(),
         };
         let specs = flags.specs(Vec::new());
-        assert_eq!(specs.len(), 6);
+        assert_eq!(specs.len(), 12);
         assert!(specs.iter().any(|s| s.max_degree == Some(32) && s.ef_construction == 100));
+        assert!(specs.iter().any(|s| s.max_degree == Some(16) && s.codes == "none"));
     }
 }

@@ -1,0 +1,155 @@
+//! What a build is told.
+
+use serde::Serialize;
+
+use crate::builder::BuildError;
+use crate::graph::levels::MAX_DEGREE;
+use crate::graph::reference::REFERENCE_MAX_DEGREE;
+use crate::quantizers::CodeKind;
+use crate::types::{ElementType, Metric, named};
+
+/// Which builder makes the graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BuilderKind {
+    /// Ours.
+    Hnsw,
+    /// The hnsw_rs crate, converted: a reference and a baseline.
+    HnswRs,
+}
+
+impl BuilderKind {
+    /// Every builder.
+    pub const ALL: [BuilderKind; 2] = [BuilderKind::Hnsw, BuilderKind::HnswRs];
+
+    /// The name used on command lines and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            BuilderKind::Hnsw => "hnsw",
+            BuilderKind::HnswRs => "hnsw-rs",
+        }
+    }
+}
+
+named!(BuilderKind, "builder");
+
+/// What searches read in place of the vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CodesChoice {
+    /// Whatever a probe of the items finds good enough, and fastest.
+    Auto,
+    /// Nothing: the vectors.
+    None,
+    /// A byte a component.
+    I8,
+    /// Half a byte a component.
+    U4,
+}
+
+impl CodesChoice {
+    /// Every choice.
+    pub const ALL: [CodesChoice; 4] =
+        [CodesChoice::Auto, CodesChoice::None, CodesChoice::I8, CodesChoice::U4];
+
+    /// The name used on command lines and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            CodesChoice::Auto => "auto",
+            CodesChoice::None => "none",
+            CodesChoice::I8 => CodeKind::I8.name(),
+            CodesChoice::U4 => CodeKind::U4.name(),
+        }
+    }
+}
+
+named!(CodesChoice, "kind of codes");
+
+/// What a build is told.
+#[derive(Clone, Debug)]
+pub struct BuildParams {
+    /// How closeness is measured.
+    pub metric: Metric,
+    /// Which builder.
+    pub builder: BuilderKind,
+    /// Slots per base-layer list, even.
+    pub max_degree: usize,
+    /// Size of the candidate list of an insert.
+    pub ef_construction: usize,
+    /// Pruning slack; `None`: found by a probe.
+    pub alpha: Option<f32>,
+    /// Whether free slots are filled with pruned candidates; `None`: found by a probe.
+    pub backfill: Option<bool>,
+    /// What searches read in place of the vectors.
+    pub codes: CodesChoice,
+    /// Store vectors in this type; `None`: as given.
+    pub element: Option<ElementType>,
+    /// Logged queries `[count, dim]`, none of which the build learns from: they show what effort
+    /// reaches which recall for those who will ask.
+    pub queries: Option<Vec<f32>>,
+    /// Whether to measure what effort reaches which recall.
+    pub calibrate: bool,
+    /// Draws levels and order.
+    pub seed: u64,
+    /// Threads; 0: one per core.
+    pub threads: usize,
+    /// Write no clock values, so that the same input gives the same files.
+    pub deterministic: bool,
+    /// Bytes of memory that the build may take.
+    pub memory_limit: Option<u64>,
+}
+
+impl BuildParams {
+    /// The defaults for a metric. Inner product has more edges: its nearest items are spread over
+    /// all of the space.
+    pub fn new(metric: Metric) -> Self {
+        Self {
+            metric,
+            builder: BuilderKind::Hnsw,
+            max_degree: if metric == Metric::Ip { 48 } else { 32 },
+            ef_construction: 128,
+            alpha: None,
+            backfill: None,
+            codes: CodesChoice::Auto,
+            element: None,
+            queries: None,
+            calibrate: true,
+            seed: 1,
+            threads: 0,
+            deterministic: false,
+            memory_limit: None,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), BuildError> {
+        let refuse = |name, expected: String, found: String| {
+            Err(BuildError::Parameter { name, expected, found })
+        };
+        let largest = match self.builder {
+            BuilderKind::Hnsw => MAX_DEGREE,
+            BuilderKind::HnswRs => REFERENCE_MAX_DEGREE,
+        };
+        if !(4..=largest).contains(&self.max_degree) || !self.max_degree.is_multiple_of(2) {
+            let expected = format!("an even number from 4 to {largest}");
+            return refuse("max_degree", expected, self.max_degree.to_string());
+        }
+        if !(1..=16_384).contains(&self.ef_construction) {
+            let expected = "1 to 16384".to_owned();
+            return refuse("ef_construction", expected, self.ef_construction.to_string());
+        }
+        if let Some(alpha) = self.alpha.filter(|alpha| !(1.0..=4.0).contains(alpha)) {
+            return refuse("alpha", "1 to 4".to_owned(), alpha.to_string());
+        }
+        if self.builder == BuilderKind::HnswRs {
+            if self.deterministic {
+                let expected = "builder hnsw; hnsw-rs draws from entropy".to_owned();
+                return refuse("deterministic", expected, "builder hnsw-rs".to_owned());
+            }
+            if self.alpha.is_some() || self.backfill.is_some() {
+                let expected = "builder hnsw; hnsw-rs has its own pruning".to_owned();
+                return refuse("alpha and backfill", expected, "builder hnsw-rs".to_owned());
+            }
+        }
+        Ok(())
+    }
+}
