@@ -104,7 +104,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
     print(&format!("{}  job titles of O*NET 27.0 (CC BY 4.0)\n", styled(BOLD, NAME)))?;
     build_index(args, &dir, &report)?;
 
-    let index = Index::open(&dir, LoadMode::Populate)?;
+    let index = Index::open(&dir, LoadMode::Copy)?;
     let spec = args.data.join("test.f16.npy").into();
     let queries = Queries::read(&spec)?;
     queries.check_dim(&spec, index.info().dim, NAME)?;
@@ -126,7 +126,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
     let served = ServedIndex {
         name: NAME.to_owned(),
         index: Arc::new(index),
-        load: LoadMode::Populate,
+        load: LoadMode::Copy,
         examples: examples.collect(),
     };
     let vector = queries.row(shown.first().copied().unwrap_or(0));

@@ -25,8 +25,8 @@ const MANIFEST: &str = "MANIFEST.json";
 Examples:
   vicinage serve --root indexes/
       every index below indexes/, each by the name of its folder
-  vicinage serve --index indexes/jobs --index /data/items --load populate
-      two indexes, read into memory before the ports open
+  vicinage serve --index indexes/jobs --index /data/items --load mmap
+      two indexes, mapped: the ports open at once, pages are read as they are touched
   vicinage serve --root indexes/ --bind 0.0.0.0:7700 --allow-remote
       reachable from other machines; put authentication in front
   curl -s localhost:7700/v1/indexes/jobs/search -H 'content-type: application/json' \\
@@ -51,9 +51,10 @@ pub struct ServeArgs {
     /// Allow addresses that other machines can reach; there is no authentication
     #[arg(long, env = "VICINAGE_ALLOW_REMOTE", value_parser = BoolishValueParser::new())]
     allow_remote: bool,
-    /// How index files get into memory: mmap (as touched), populate (mapped and read at start),
-    /// copy (read into memory; the files may then change)
-    #[arg(long, value_name = "MODE", default_value = "mmap", env = "VICINAGE_LOAD")]
+    /// How index files get into memory: copy (of its own, in huge pages: fastest; the files may then
+    /// change), mmap (as touched: for indexes larger than memory), populate (mapped and read at
+    /// start)
+    #[arg(long, value_name = "MODE", default_value = "copy", env = "VICINAGE_LOAD")]
     load: LoadMode,
     /// Threads that search [default: one per core]
     #[arg(long, value_name = "N", env = "VICINAGE_SEARCH_THREADS")]

@@ -373,7 +373,7 @@ fn builds(
     let mut subjects = Vec::new();
     for built in built {
         let before = machine::resident_mib();
-        let index = Index::open(&built.index, LoadMode::Populate)?;
+        let index = Index::open(&built.index, LoadMode::Copy)?;
         let opened = machine::resident_mib().zip(before).map(|(now, before)| now - before);
         queries.check_dim(&set.queries, index.info().dim, &set.base.to_string())?;
         let facts = Facts::of_build(&index, &built, opened);

@@ -89,7 +89,7 @@ fn load(
     build.check()?;
     let set = Set::find(dataset)?;
     let built = Cache::open(&cache, &set)?.index(build, None, report)?;
-    let index = Index::open(&built.index, LoadMode::Populate)?;
+    let index = Index::open(&built.index, LoadMode::Copy)?;
     let queries = Queries::read(&set.queries)?;
     queries.check_dim(&set.queries, index.info().dim, &set.base.to_string())?;
     let told = Map::from_iter([
