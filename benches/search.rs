@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use vicinage::graph::Graph;
 use vicinage::graph::beam::Beam;
 use vicinage::graph::insert::{InsertParams, insert_all};
+use vicinage::graph::pool::Stop;
 use vicinage::graph::prune::PruneRule;
 use vicinage::index::{Index, LoadMode, Scratch, SearchParams};
 use vicinage::kernels::{Isa, Operation, dispatch};
