@@ -8,11 +8,13 @@ import os
 import sys
 from pathlib import Path
 
-from . import datasets
+from . import datasets, stored
 from .client import WorkerError
 from .duel import DuelError, DuelOptions, duel
 from .engines import PEERS
+from .measure import TRIES
 from .recall import IdsError
+from .summary import summary
 from .tune import Options, TuneError, tune
 
 OUT = Path("peers-out")
@@ -24,6 +26,8 @@ EXAMPLES = """examples:
   python -m peers duel fashion-mnist-784.hdf5 --ours ../target/release/index-tools --against-itself
 """
 
+ROUNDS, ROUNDS_ALONE = 5, 15
+"""Of a duel; alone is against itself: few configurations, whose interval should be narrow."""
 
 SHOWN = {"epilog": EXAMPLES, "formatter_class": argparse.RawDescriptionHelpFormatter}
 """How each command's help ends."""
@@ -84,6 +88,10 @@ def tune_parser(commands) -> None:
     parser.add_argument("--quick", action="store_true", help="two or three builds of each grid")
     parser.add_argument("--k", type=numbers, default=[10], metavar="K,K", help="answers [10]")
     parser.add_argument("--seconds", type=float, default=1.0, help="least time of a point [1]")
+    parser.add_argument(
+        "--tries", type=int, default=TRIES, help="rounds of a disturbed point [%(default)s]"
+    )
+    parser.add_argument("--queries", type=int, metavar="N", help="ask only the first N [all]")
     parser.add_argument("--keep-all", action="store_true", help="keep index files off the front")
     parser.add_argument("--retry", action="store_true", help="try again what failed before")
 
@@ -97,7 +105,7 @@ def duel_parser(commands) -> None:
     )
     add_common(parser)
     parser.add_argument("--k", type=int, default=10, help="answers [%(default)s]")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds [%(default)s]")
+    parser.add_argument("--rounds", type=int, help=f"[{ROUNDS}, against itself {ROUNDS_ALONE}]")
     parser.add_argument("--min-seconds", type=float, default=2.0, help="of a round [%(default)s]")
     parser.add_argument("--budget", type=float, default=600.0, help="seconds a set [%(default)s]")
     parser.add_argument("--pin", type=int, metavar="CPU", help="search on this processor")
@@ -110,6 +118,27 @@ def duel_parser(commands) -> None:
     parser.add_argument(
         "--against-itself", action="store_true", help="two processes of ours, no peers"
     )
+
+
+def store_parser(commands) -> None:
+    parser = commands.add_parser(
+        "store",
+        help="copy tuned configurations into the repository",
+        description="Copies what tune found to peers/tuned/, which a duel elsewhere reads.",
+        **SHOWN,
+    )
+    add_common(parser)
+
+
+def summary_parser(commands) -> None:
+    parser = commands.add_parser(
+        "summary",
+        help="one table of several duels",
+        description="Prints ours against the fastest peer at each recall, a line a duel.",
+        **SHOWN,
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE.jsonl", help="one a duel")
+    parser.add_argument("--recall", choices=("id", "distance"), default="id")
 
 
 def wrap_parser(commands) -> None:
@@ -134,7 +163,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         **SHOWN,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (tune_parser, duel_parser, wrap_parser):
+    for add in (tune_parser, duel_parser, store_parser, summary_parser, wrap_parser):
         add(commands)
     args = parser.parse_args(arguments)
     if args.command == "duel" and args.ours is None:
@@ -146,6 +175,12 @@ def run(args: argparse.Namespace) -> None:
     if args.command == "wrap":
         datasets.wrap(args.base, args.test, args.metric, args.out, args.neighbors, args.k)
         return
+    if args.command == "summary":
+        print(summary(args.files, f"recall_{args.recall}"))
+        return
+    if args.command == "store":
+        stored.store(args.datasets, args.out, args.engines)
+        return
     shared = {"engines": args.engines, "program": args.ours, "floor": args.floor}
     shared |= {"threads": args.threads} if args.threads else {}
     if args.command == "tune":
@@ -154,6 +189,8 @@ def run(args: argparse.Namespace) -> None:
             ks=args.k,
             quick=args.quick,
             seconds=args.seconds,
+            tries=args.tries,
+            queries=args.queries,
             keep_all=args.keep_all,
             retry=args.retry,
             **shared,
@@ -162,7 +199,7 @@ def run(args: argparse.Namespace) -> None:
         return
     options = DuelOptions(
         k=args.k,
-        rounds=args.rounds,
+        rounds=args.rounds or (ROUNDS_ALONE if args.against_itself else ROUNDS),
         min_seconds=args.min_seconds,
         budget=args.budget,
         pin=args.pin,

@@ -80,9 +80,10 @@ class WorkerProcess:
             raise WorkerRefusal(f"{self.label}: {reply.get('error', 'no reason given')}")
         return reply
 
-    def load(self, dataset: str, build: dict, cache: Path) -> dict:
+    def load(self, dataset: str, build: dict, cache: Path, queries: int | None = None) -> dict:
         request = {"cmd": "load", "dataset": str(Path(dataset).absolute())}
         request |= {"build": build, "cache": str(cache.absolute())}
+        request |= {"queries": queries} if queries else {}
         reply = self.ask(request, BUILD_LIMIT)
         if self.pin is not None:
             for thread in os.listdir(f"/proc/{self.process.pid}/task"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 
 import numpy as np
 
@@ -40,10 +41,7 @@ def at_recall(front: Sequence[tuple[float, float]], target: float) -> tuple[floa
 
 def reading(points: Sequence[tuple[float, float]], target: float) -> tuple[float | None, str]:
     """`at_recall` on the front of measured points of (recall, qps)."""
-    speed, kind = at_recall(pareto(points, lambda p: p[0], lambda p: p[1]), target)
-    if kind == "at least" and min(point[0] for point in points) <= target:
-        return speed, "between"  # a point below the target was measured, and it is slower
-    return speed, kind
+    return at_recall(pareto(points, itemgetter(0), itemgetter(1)), target)
 
 
 def bracket(front: Sequence, targets: Sequence[float], recall: Callable) -> list:

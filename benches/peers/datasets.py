@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,10 @@ class Dataset:
     base: np.ndarray
     test: np.ndarray
     neighbors: np.ndarray
+
+    def first(self, queries: int | None) -> Dataset:
+        """The set with only so many of its queries."""
+        return replace(self, test=self.test[:queries], neighbors=self.neighbors[:queries])
 
     def fingerprint(self) -> str:
         """Tells sets of one name apart: shapes, metric and a sample of the rows."""

@@ -19,15 +19,15 @@ from operator import attrgetter
 from pathlib import Path
 from statistics import mean, median
 
-from . import curve, report, results
+from . import curve, report, results, stored
 from .client import WorkerError, WorkerProcess
 from .engines import OURS, PEERS, peer
 from .machine import available_mib, cores
 from .measure import UNDISTURBED, Bench, climb
 from .recall import IdsError
 from .results import label
-from .tune import asked, build_key, read_summary, set_folder
-from .worker import WARM_UP_QUERIES
+from .tune import asked, build_key, set_folder
+from .worker import WARM_UP_QUERIES, index_folder
 
 AGAIN = f"{OURS}-again"
 """Our second process where we are measured against ourselves."""
@@ -115,6 +115,7 @@ class Duel:
         start = time.monotonic()
         with Fleet(self) as fleet:
             configs = self.affordable(self.ours(fleet) + self.peers())
+            configs = self.built(configs, fleet)
             fleet.keep(configs)
             estimate = self.estimate(configs, fleet)
             print(f"{len(configs)} configurations, about {estimate:.0f} s more", flush=True)
@@ -152,9 +153,10 @@ class Duel:
         """The peers' configurations, as they were tuned."""
         if self.options.against_itself:
             return []
-        configs = []
+        configs, quick = [], []
         for name in self.wanted:
-            summary = read_summary(self.tuned, name) or {"skipped": "it was not tuned"}
+            summary = stored.summary(self.tuned, name, self.options.threads)
+            summary = summary or {"skipped": "it was not tuned"}
             rows = [r for r in summary.get("pareto", []) if r["k"] == self.options.k]
             reason = summary["skipped"] or (None if rows else f"not tuned for k {self.options.k}")
             reason = reason or peer(name).unavailable(
@@ -165,12 +167,37 @@ class Duel:
                 continue
             if not summary["complete"]:
                 self.note(f"{name}: its tune has not ended")
+            if "stored" in summary:
+                self.note(f"{name}: {summary['stored']}")
+            if summary.get("grid") == "quick":
+                quick.append(name)
             rows = needed(rows, self.options.recall)
             recall = self.options.recall
             configs += [Config(name, asked(summary, row), row, row[recall]) for row in rows]
         if not configs:
             raise DuelError(f"{self.tuned}: no tuned peer, run tune first")
+        if quick:
+            self.note(f"tuned over a quick grid of builds: {', '.join(quick)}")
         return configs
+
+    def built(self, configs: list[Config], fleet: Fleet) -> list[Config]:
+        """Builds the indexes that are missing, one after the other; an engine that fails is out."""
+        out: set[str] = set()
+        start, count = time.monotonic(), 0
+        for (name, _), config in {c.group: c for c in configs}.items():
+            if name in out or fleet.has(config):
+                continue
+            try:
+                fleet.start(name, config.build)
+                count += 1
+            except WorkerError as error:
+                out.add(name)
+                self.note(f"{name} is out: {error}")
+            fleet.live.pop(config.group).close()
+        if count:
+            seconds = time.monotonic() - start
+            self.note(f"{count} indexes were not there: built first, in {seconds:.0f} s")
+        return [config for config in configs if config.engine not in out]
 
     def affordable(self, configs: list[Config]) -> list[Config]:
         """Leaves out the configurations that readings miss least, until the rest fit the budget."""
@@ -271,7 +298,7 @@ class Duel:
         text = report.markdown(rows, OURS, rivals, o.recall, self.notes)
         (self.folder / "report.md").write_text(text)
         print(f"\n{text}\n{self.folder / 'report.md'}", flush=True)
-        report.html(o.program, self.folder)
+        report.html(o.program, self.folder, o.recall)
 
 
 def spent(turns: list[dict]) -> float:
@@ -339,6 +366,15 @@ class Fleet:
         self.live[group] = worker
         self.built[group] = worker.load(self.duel.bench.path, build, self.duel.indexes)
         return worker, self.built[group]
+
+    def has(self, config: Config) -> bool:
+        """Whether an index need not be built first. Those of our program are built where they are
+        loaded: where it keeps them is its own affair."""
+        if config.group in self.live or peer(config.engine).version() is None:
+            return True
+        engine, dataset = peer(config.engine), self.duel.bench.dataset
+        folder = index_folder(engine, dataset, config.build, self.duel.indexes)
+        return (folder / "built.json").is_file()
 
     def keep(self, configs: list[Config]) -> None:
         """Decides what is kept, by the memory that the tune saw."""

@@ -18,22 +18,24 @@ LEAST_GAIN = 1e-4
 
 
 class Bench:
-    """One set, and a judge of answers for each k."""
+    """One set, and a judge of answers for each k. `queries` is how many of the test queries are
+    asked, the first ones; None: all."""
 
-    def __init__(self, path: str, ks: list[int]):
-        self.dataset, self.path = datasets.read(path), path
-        self.judges = {k: Judge(self.dataset, k) for k in ks}
+    def __init__(self, path: str, ks: list[int], tries: int = TRIES, queries: int | None = None):
+        self.dataset, self.path, self.tries = datasets.read(path), path, tries
+        self.asked = self.dataset.first(queries)
+        self.judges = {k: Judge(self.asked, k) for k in ks}
 
     def point(
         self, worker: WorkerProcess, built: dict, search: dict, k: int, seconds: float
     ) -> dict:
-        """A result line of one round, or of up to `TRIES` where something else ran meanwhile."""
+        """A result line of one round, or of up to `tries` where something else ran meanwhile."""
         reply, ids = worker.search(search, k, seconds, True)
-        recall, rounds = self.judges[k].score(ids), [reply]
-        while rounds[-1]["processor_share"] < UNDISTURBED and len(rounds) < TRIES:
+        recall, rounds = self.judges[k].score(ids[: len(self.asked.test)]), [reply]
+        while rounds[-1]["processor_share"] < UNDISTURBED and len(rounds) < self.tries:
             rounds.append(worker.search(search, k, seconds, False)[0])
         return results.line(
-            self.dataset, worker.label, built, search, k, recall, rounds, worker.pinned
+            self.asked, worker.label, built, search, k, recall, rounds, worker.pinned
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from statistics import median
 
@@ -35,11 +36,13 @@ class Ratio:
 
 
 def readings(rows: list[dict], target: float, recall: str) -> tuple[list[float] | None, str]:
-    """Speed at a recall in each round, from that round's points alone."""
+    """Speed at a recall in each round, on the front of the medians, as `index-tools compare` reads
+    it: a front of each round anew would favor the engine with more points."""
     speeds, kind = [], "not reached"
+    front = curve.pareto(rows, itemgetter(recall), lambda row: median(row["qps_rounds"]))
     for number in range(len(rows[0]["qps_rounds"])):
-        points = [(row[recall], row["qps_rounds"][number]) for row in rows]
-        speed, kind = curve.reading(points, target)
+        points = [(row[recall], row["qps_rounds"][number]) for row in front]
+        speed, kind = curve.at_recall(points, target)
         if speed is None:
             return None, kind
         speeds.append(speed)
@@ -148,7 +151,7 @@ def figure(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
 
 
-def html(program: str, folder: Path) -> None:
+def html(program: str, folder: Path, recall: str) -> None:
     """Has the program plot the lines of a duel; one that cannot plot is told of, no error."""
     try:
         known = subprocess.run([program, "plot", "--help"], capture_output=True, timeout=60)
@@ -156,6 +159,7 @@ def html(program: str, folder: Path) -> None:
             print(f"{program} has no plot: no {HTML}")
             return
         files = sorted(map(str, folder.glob("*.jsonl")))
-        subprocess.run([program, "plot", *files, "--out", str(folder / HTML)], check=True)
+        words = ["--recall", recall.removeprefix("recall_"), "--out", str(folder / HTML)]
+        subprocess.run([program, "plot", *files, *words], check=True)
     except (OSError, subprocess.SubprocessError) as error:
         print(f"no {HTML}: {error}")

@@ -30,7 +30,7 @@ from .client import WorkerError, WorkerProcess, WorkerRefusal
 from .engines import peer
 from .engines.base import Peer
 from .machine import cores
-from .measure import Bench, climb
+from .measure import TRIES, Bench, climb
 from .recall import IdsError
 from .results import label
 
@@ -50,6 +50,8 @@ class Options:
     program: str | None = None
     quick: bool = False
     seconds: float = 1.0
+    tries: int = TRIES
+    queries: int | None = None
     floor: float = 50.0
     threads: int = field(default_factory=cores)
     keep_all: bool = False
@@ -62,7 +64,7 @@ def set_folder(out: Path, dataset: datasets.Dataset) -> Path:
 
 def tune(paths: list[str], out: Path, options: Options) -> None:
     for path in paths:
-        bench = Bench(path, options.ks)
+        bench = Bench(path, options.ks, options.tries, options.queries)
         folder = set_folder(out, bench.dataset)
         n, dim = bench.dataset.base.shape
         print(f"{bench.dataset.name}: {n} x {dim}, {bench.dataset.metric}, in {folder}", flush=True)
@@ -177,7 +179,8 @@ class EngineTune:
         log = self.folder / "logs" / f"{self.name}.log"
         worker = WorkerProcess(self.name, self.engine.command(self.options.program), log)
         try:
-            built = worker.load(self.bench.path, build, self.indexes)
+            asks = self.options.queries if self.engine.takes_queries else None
+            built = worker.load(self.bench.path, build, self.indexes, asks)
         except WorkerError:
             worker.close()
             raise
@@ -206,6 +209,9 @@ class EngineTune:
         rows = fronts(self.done.values(), curve.TARGETS)
         self.summary |= {"engine": self.name, "dataset": self.bench.dataset.name}
         self.summary |= {"skipped": skipped, "complete": complete, "pareto": rows}
+        # What a full grid measured before is still there.
+        full = not self.options.quick or self.summary.get("grid") == "full"
+        self.summary["grid"] = "full" if full else "quick"
         file = summary_path(self.folder, self.name)
         partial_file = file.with_suffix(".partial")
         partial_file.write_text(json.dumps(self.summary, indent=1))
@@ -238,8 +244,9 @@ def summary_path(folder: Path, name: str) -> Path:
 
 
 def read_summary(folder: Path, name: str) -> dict | None:
-    """What `tune` noted of an engine: `skipped`, `complete`, `failed`, `pareto` (result lines), and
-    `builds`: by what the engine reported of one, what it was `asked` and where its `index` is."""
+    """What `tune` noted of an engine: `skipped`, `complete`, `grid` (quick or full), `failed`,
+    `pareto` (result lines), and `builds`: by what the engine reported of one, what it was `asked`
+    and where its `index` is."""
     file = summary_path(folder, name)
     return json.loads(file.read_text()) if file.is_file() else None
 

@@ -66,7 +66,7 @@ class Worker:
             request["build"],
             base if self.peer.needs_base else None,
         )
-        self.queries = np.ascontiguousarray(self.peer.queries(queries))
+        self.queries = np.ascontiguousarray(self.peer.queries(queries[: request.get("queries")]))
         del base, queries, dataset
         release_memory()
         return {**figures, "index": str(folder.absolute())}

@@ -14,6 +14,9 @@ HNSW_M = (4, 8, 12, 16, 24, 36, 48, 64, 96)
 EF = (10, 16, 20, 28, 40, 60, 80, 120, 160, 200, 300, 400, 600, 800)
 """ann-benchmarks' 10 ... 800, with steps between them so that readings lean on near neighbors."""
 
+MANY = 500_000
+"""Rows from which a quick grid is one build: each takes minutes."""
+
 
 class Peer:
     """An engine: its parameters, and how to build, keep and search an index.
@@ -30,6 +33,8 @@ class Peer:
     metrics: tuple[str, ...] = ("l2", "ip", "cosine")
     python_loop = False
     """True: there is no batch call, the worker loops over `search_one` in Python."""
+    takes_queries = True
+    """Whether its worker can be told to ask only the first queries."""
     needs_base = False
     """True: `load` gets the base rows because the index files lack them."""
 
@@ -50,7 +55,7 @@ class Peer:
         return [sys.executable, "-m", "peers.worker", self.name]
 
     def builds(self, n: int, dim: int, metric: str, quick: bool) -> list[dict]:
-        """The grid of builds; `quick` is two or three of them, to try things out."""
+        """The grid of builds; `quick` is two or three of them, one where there are `MANY` rows."""
         raise NotImplementedError
 
     def ladders(self, build: dict, n: int, metric: str, k: int) -> list[list[dict]]:
@@ -110,5 +115,7 @@ def padded(ids: np.ndarray, k: int) -> np.ndarray:
     return np.pad(ids, ((0, 0), (0, missing)), constant_values=-1) if missing > 0 else ids[:, :k]
 
 
-def hnsw_grid(quick: bool, **more) -> list[dict]:
+def hnsw_grid(n: int, quick: bool, **more) -> list[dict]:
+    if quick and n >= MANY:
+        return [{"M": 24, "ef_construction": 200, **more}]
     return [{"M": m, "ef_construction": 500, **more} for m in ((16, 36) if quick else HNSW_M)]

@@ -7,7 +7,7 @@ are read as 1024, its reordered candidates are 0, 10, 100 and 1000 times k: 0 fi
 
 from __future__ import annotations
 
-from .base import Peer, hnsw_grid
+from .base import MANY, Peer, hnsw_grid
 
 
 class Faiss(Peer):
@@ -48,7 +48,7 @@ class FaissHnsw(Faiss):
     name, storage = "faiss-hnsw", "Flat"
 
     def builds(self, n, dim, metric, quick):
-        return hnsw_grid(quick)
+        return hnsw_grid(n, quick)
 
     def factory(self, dim, params):
         return f"HNSW{params['M']},{self.storage}"
@@ -69,7 +69,9 @@ class FaissIvfPqFs(Faiss):
 
     def builds(self, n, dim, metric, quick):
         lists = [count for count in (512, 1024, 2048, 4096) if count * 10 <= n] or [max(1, n // 39)]
-        return [{"lists": count} for count in (lists[:2] if quick else lists)]
+        if quick:
+            lists = lists[2:3] if n >= MANY else lists[:2]
+        return [{"lists": count} for count in lists]
 
     def ladders(self, build, n, metric, k):
         probes = [p for p in (1, 2, 5, 10, 20, 50, 100, 200) if p <= build["lists"]]

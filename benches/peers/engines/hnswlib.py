@@ -9,7 +9,7 @@ class Hnswlib(Peer):
     name = package = module = "hnswlib"
 
     def builds(self, n, dim, metric, quick):
-        return hnsw_grid(quick)
+        return hnsw_grid(n, quick)
 
     def _empty(self, dim, metric):
         import hnswlib

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .base import Peer
+from .base import MANY, Peer
 
 EPSILONS = (-0.4, -0.1, 0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.15, 0.2)
 
@@ -28,7 +28,7 @@ class Ngt(Peer):
             {"graph": "onng", "edge": 100, "out": out, "in": 120}
             for out in ((10,) if quick else (10, 20, 30))
         ]
-        return [anng, *onng]
+        return [anng] if quick and n >= MANY else [anng, *onng]
 
     def ladders(self, build, n, metric, k):
         # An edge size of -2 lets NGT choose how many edges it explores, 0 means all.

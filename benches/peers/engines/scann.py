@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .base import Peer, widths
+from .base import MANY, Peer, widths
 
 SHARES = (0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.045, 0.07, 0.1, 0.15, 0.22, 0.33)
 ANGULAR = ((0.2, 2), (0.2, 1), (0.55, 1), (0.15, 3))
@@ -22,7 +22,8 @@ class Scann(Peer):
 
     def builds(self, n, dim, metric, quick):
         root = n**0.5
-        leaves = [max(4, round(root * f)) for f in ((1, 2) if quick else (0.5, 1, 2, 4))]
+        factors = (0.5, 1, 2, 4) if not quick else (2,) if n >= MANY else (1, 2)
+        leaves = [max(4, round(root * f)) for f in factors]
         pairs = ((None, 2), (None, 4)) if metric == "l2" else ANGULAR
         return [
             {"leaves": count, "dims_per_block": block, "threshold": threshold, "soar": soar}

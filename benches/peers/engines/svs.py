@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .base import Peer, widths
+from .base import MANY, Peer, widths
 
 LVQ = {"lvq8": (8, 0), "lvq4x4": (4, 4), "lvq4x8": (4, 8)}
 WINDOWS = (10, 14, 20, 28, 40, 56, 80, 120, 160, 200, 300, 400, 600, 800)
@@ -27,6 +27,9 @@ class Svs(Peer):
 
     def builds(self, n, dim, metric, quick):
         storages = ["f32", "f16"] + (list(LVQ) if intel() else [])
+        degrees = (16, 32, 64, 128)
+        if quick:
+            storages, degrees = storages[-1:], (64,) if n >= MANY else (32, 64)
         return [
             {
                 "degree": degree,
@@ -34,8 +37,8 @@ class Svs(Peer):
                 "alpha": 1.2 if metric == "l2" else 0.95,
                 "storage": s,
             }
-            for s in (storages[::2] if quick else storages)
-            for degree in ((32, 64) if quick else (16, 32, 64, 128))
+            for s in storages
+            for degree in degrees
         ]
 
     def ladders(self, build, n, metric, k):

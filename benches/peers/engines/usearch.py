@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import Peer, hnsw_grid
+from .base import MANY, Peer, hnsw_grid
 
 
 class Usearch(Peer):
@@ -12,8 +12,9 @@ class Usearch(Peer):
         # Its i8 scales every row to unit length: meaningful for the cosine alone.
         types = ("f32", "bf16", "i8") if metric == "cosine" else ("f32", "bf16")
         if quick:
+            types = ("bf16",) if n >= MANY else types
             return [{"M": 32, "ef_construction": 200, "dtype": dtype} for dtype in types]
-        return [grid for dtype in types for grid in hnsw_grid(quick, dtype=dtype)]
+        return [grid for dtype in types for grid in hnsw_grid(n, quick, dtype=dtype)]
 
     def _empty(self, dim, metric, params):
         from usearch.index import Index

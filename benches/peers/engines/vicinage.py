@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .base import HNSW_M, Peer, widths
+from .base import Peer, hnsw_grid, widths
 
 EF = (10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448, 640)
 
@@ -17,6 +17,7 @@ class Vicinage(Peer):
     """Ours. Its default build is measured, unless `duel` is told otherwise."""
 
     name = "vicinage"
+    takes_queries = False
 
     def version(self):
         return None
@@ -44,6 +45,10 @@ class HnswRs(Vicinage):
 
     def builds(self, n, dim, metric, quick):
         return [
-            {"builder": "hnsw-rs", "max_degree": 2 * m, "ef_construction": 500}
-            for m in ((16, 36) if quick else HNSW_M)
+            {
+                "builder": "hnsw-rs",
+                "max_degree": 2 * grid["M"],
+                "ef_construction": grid["ef_construction"],
+            }
+            for grid in hnsw_grid(n, quick)
         ]

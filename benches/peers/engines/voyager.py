@@ -11,7 +11,7 @@ class Voyager(Peer):
     name = package = module = "voyager"
 
     def builds(self, n, dim, metric, quick):
-        return hnsw_grid(quick)
+        return hnsw_grid(n, quick)
 
     def build(self, base, metric, threads, params):
         import voyager

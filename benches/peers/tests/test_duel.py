@@ -2,14 +2,15 @@
 
 import json
 import math
+import shutil
 
 import pytest
 
-from peers import curve, report, results
+from peers import curve, report, results, stored
 from peers.__main__ import main
 from peers.datasets import read
 from peers.duel import Config, DuelOptions, duel, fitting, merged, order
-from peers.tune import Options, set_folder, tune
+from peers.tune import Options, read_summary, set_folder, tune
 
 from .conftest import FakePeer
 
@@ -52,6 +53,18 @@ def row(recall, rounds):
     return {"recall_id": recall, "qps_rounds": rounds}
 
 
+def test_a_summary_names_the_fastest_peer(tmp_path, capsys):
+    def lines(engine, speed):
+        rows = [row(0.9, [speed] * 3), row(0.96, [speed / 2] * 3)]
+        return [{**r, "engine": engine, "dataset": "tiny"} for r in rows]
+
+    path = tmp_path / "tiny.jsonl"
+    results.append(path, lines("vicinage", 200.0) + lines("a", 50.0) + lines("b", 100.0))
+    assert main(["summary", str(path)]) == 0
+    text = capsys.readouterr().out.splitlines()[-1]
+    assert "ours 200, b 100: 2.00 [2.00, 2.00]" in text and "reached by no peer" in text
+
+
 def test_ratios_are_paired_within_rounds():
     machine = [1.0, 0.5, 2.0, 1.5, 0.7]  # its speed in each round
     ours = [row(r, [q * m for m in machine]) for r, q in ((0.9, 400.0), (0.99, 100.0))]
@@ -82,9 +95,12 @@ def test_readings_beyond_the_points_say_so():
     assert report.speed_text(high, 0.9, "recall_id") == "≥ 6"
 
 
-def test_a_slow_point_below_the_target_counts_as_measured():
-    assert curve.reading([(0.8, 5.0), (0.95, 10.0)], 0.9) == (10.0, "between")
-    assert curve.reading([(0.95, 10.0)], 0.9) == (10.0, "at least")
+def test_rounds_are_read_on_the_front_of_the_medians():
+    # The middle one is off that front, and would be on the front of the first round.
+    rows = [row(0.9, [4.0, 8.0, 8.0]), row(0.95, [7.0, 3.0, 3.0]), row(0.97, [4.0, 4.0, 4.0])]
+    speeds, kind = report.readings(rows, 0.95, "recall_id")
+    assert kind == "between" and speeds[0] == pytest.approx(4.0)
+    assert speeds[1] == speeds[2] == pytest.approx(8 ** (2 / 7) * 4 ** (5 / 7))
 
 
 def test_thinning_keeps_what_readings_need():
@@ -144,6 +160,33 @@ def test_a_duel_from_end_to_end(tiny, program, tmp_path, monkeypatch):
     assert sum(line.startswith("load") for line in asked) == 3, "theirs anew in each round"
 
 
+def test_a_duel_of_what_the_repository_has(tiny, program, tmp_path, monkeypatch):
+    tuning = Options(["fake"], [10], program, seconds=0.0, floor=0.0, threads=1, quick=True)
+    tune([str(tiny)], tmp_path / "tuned-here", tuning)
+    monkeypatch.setattr("peers.stored.FOLDER", tmp_path / "stored")
+    stored.store([str(tiny)], tmp_path / "tuned-here", ["fake", "hnswlib"])
+    (file,) = (tmp_path / "stored").rglob("*.jsonl")
+    assert file.name == "fake.jsonl" and str(tmp_path) not in file.read_text()
+    before = read_summary(set_folder(tmp_path / "tuned-here", read(tiny)), "fake")["pareto"]
+
+    out = tmp_path / "fresh"
+    duel([str(tiny)], out, options(program, engines=["fake"], threads=2))
+    rows = results.read(held(out, tiny) / "fake.jsonl")
+    assert [r["search"] for r in rows] == [r["search"] for r in before]
+    assert all(r["build"]["threads"] == 2 and r["build"]["M"] == 2 for r in rows)
+    text = (held(out, tiny) / "report.md").read_text()
+    assert "fake: tuned on " in text and "quick grid of builds: fake" in text
+
+
+def test_missing_indexes_are_built_before_the_rounds(tiny, tmp_path, program, capsys):
+    out = tmp_path / "out"
+    tune([str(tiny)], out, Options(["bruteforce"], [10], seconds=0.0, floor=0.0, threads=1))
+    shutil.rmtree(out / "indexes")
+    duel([str(tiny)], out, options(program, engines=["bruteforce"]))
+    assert "1 indexes were not there: built first" in (held(out, tiny) / "report.md").read_text()
+    assert list((out / "indexes").rglob("bruteforce/*/built.json"))
+
+
 def test_an_engine_that_dies_is_out(tiny, program, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
     tune([str(tiny)], out, Options(["fake"], [10], program, seconds=0.0, floor=0.0, threads=1))
@@ -177,7 +220,7 @@ def test_against_itself(tiny, program, tmp_path, capsys):
     assert main([*words, "--min-seconds", "0", "--floor", "0", "--pin", "0"]) == 0
     folder = held(out, tiny)
     ours, again = (results.read(folder / f"vicinage{end}.jsonl") for end in ("", "-again"))
-    assert len(ours) == len(again) and all(len(r["qps_rounds"]) == 5 for r in ours + again)
+    assert len(ours) == len(again) and all(len(r["qps_rounds"]) == 15 for r in ours + again)
     assert [r["recall_id"] for r in ours] == [r["recall_id"] for r in again]
     assert ours[0]["pinned"] == [0]
     ratio = report.paired(ours, again, 0.95, "recall_id")

@@ -36,6 +36,15 @@ def test_build_search_and_reload(tiny, tmp_path):
     assert row["mode"] == "batch" and row["p50_us"] is None and row["build"] == BUILD
 
 
+def test_a_tune_may_ask_fewer_queries(tiny, tmp_path):
+    words = ["tune", str(tiny), "--engines", "bruteforce", "--out", str(tmp_path / "out")]
+    assert main([*words, "--queries", "30", "--seconds", "0", "--threads", "1"]) == 0
+    (lines,) = tmp_path.glob("out/tiny-*/bruteforce.jsonl")
+    (row,) = results.read(lines)
+    assert row["queries"] == 30 and row["recall_id"] == 1.0
+    assert datasets.read(tiny).fingerprint()[:8] in lines.parent.name, "the set is the same"
+
+
 def test_a_worker_that_dies_is_reported(tmp_path):
     command = [sys.executable, "-c", "import os; print(flush=True); os.kill(os.getpid(), 9)"]
     with (

@@ -5,7 +5,7 @@ use crate::results::{Params, Point};
 use crate::text::printable;
 use crate::units::{count, seconds, share};
 
-use super::style::Style;
+use super::style::{KNOWN, Style};
 
 /// The name under which our own results are kept: it comes first, and stands out.
 const OURS: &str = "vicinage";
@@ -110,11 +110,14 @@ fn engines(points: &[Point]) -> Vec<Engine> {
         of.map(|point| point.time.clone()).max()
     };
     keys.sort_by_cached_key(|key| (key.0 != OURS, key.0.clone(), std::cmp::Reverse(latest(key))));
-    let (mut ours, mut peers) = (0, 0);
+    let (mut ours, mut others, mut seen) = (0, KNOWN.len(), Vec::new());
     let engine = |(name, version): (String, String)| {
-        let next = if name == OURS { &mut ours } else { &mut peers };
-        let style = Style::new(*next, name == OURS);
-        *next += 1;
+        // A second version of an engine that is known looks like one that is not.
+        let known = KNOWN.iter().position(|known| *known == name && !seen.contains(&name));
+        seen.push(name.clone());
+        let next = if name == OURS { &mut ours } else { &mut others };
+        let at = known.unwrap_or_else(|| std::mem::replace(next, *next + 1));
+        let style = Style::new(at, name == OURS);
         let of_it = |point: &&Point| point.engine == name && point.version() == version;
         let python_loop = points.iter().filter(of_it).any(|point| point.python_loop);
         let dagger = if python_loop { " †" } else { "" };

@@ -17,6 +17,24 @@ pub(super) const COLORS: [(&str, &str); 9] = [
     ("#8a4f1d", "#c58a58"),
 ];
 
+/// Engines that are known by name: each looks the same in every picture, whichever others are in it.
+/// The first eight have a color to themselves.
+pub(super) const KNOWN: [&str; 13] = [
+    "hnswlib",
+    "scann",
+    "svs",
+    "usearch",
+    "faiss-ivfpqfs",
+    "faiss-hnsw",
+    "voyager",
+    "ngt",
+    "hnsw-rs",
+    "faiss-hnsw-sq8",
+    "glass",
+    "symphonyqg",
+    "bruteforce",
+];
+
 const SHAPES: [Shape; 8] = [
     Shape::Circle,
     Shape::Square,

@@ -277,6 +277,24 @@ fn versions_of_one_engine_are_told_apart() {
 }
 
 #[test]
+fn an_engine_looks_the_same_beside_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let colors = |names: &[&str]| -> Vec<bool> {
+        let lines = names.iter().flat_map(|name| curve(name, 900.0, 5, &json!({})));
+        write(&dir.path().join("r.jsonl"), &lines.collect::<Vec<_>>());
+        run(dir.path(), "plot r.jsonl --out r.svg").ok();
+        let svg = fs::read_to_string(dir.path().join("r.svg")).unwrap();
+        let known = ["#d55e00", "#009e73", "#c4629c", "#e69f00", "#56b4e9", "#4d4d4d"];
+        known.iter().map(|color| svg.contains(color)).collect()
+    };
+    let alone = colors(&["svs"]);
+    assert_eq!(alone.iter().filter(|is| **is).count(), 1);
+    let beside = colors(&["hnswlib", "another", "svs", "scann"]);
+    assert!(alone.iter().zip(&beside).all(|(alone, beside)| !alone || *beside));
+    assert_eq!(beside.iter().filter(|is| **is).count(), 4);
+}
+
+#[test]
 fn a_picture_is_written_whole_or_not_at_all() {
     let dir = two_files();
     run(dir.path(), "plot a.jsonl --out no/such/folder/r.svg").fails(74, &["r.svg"]);
