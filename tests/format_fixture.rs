@@ -44,7 +44,7 @@ use vicinage::types::{ElementType, ItemId, Metric, NodeId};
 const SEGMENT: &str = "000001/base.vcg";
 const N: usize = 180;
 const DIM: usize = 8;
-const BYTES_MAX: u64 = 64 << 10;
+const BYTES_MAX: u64 = 88 << 10;
 
 /// What is asked of a fixture, and what it answered when it was made.
 #[derive(Serialize, Deserialize)]

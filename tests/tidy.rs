@@ -41,7 +41,6 @@ pub(crate) const SAME_FLOOR: &[(&str, &str, &str)] =
 pub(crate) const FRONTS: &[(&str, &str)] = &[
     ("builder", "mod.rs runs the stages; parameters, errors and the source are its types"),
     ("kernels", "mod.rs dispatches to the instruction sets, which implement its traits"),
-    ("quantizers", "mod.rs holds the layout of rows, which its files write and read"),
     ("search", "mod.rs runs the plans, which read its target"),
 ];
 

@@ -109,12 +109,12 @@ impl<C: CodeType> Operation for ScanCodes<'_, C> {
         let mut start = 0;
         while start < codes.len() {
             let count = TOGETHER.min(codes.len() - start);
-            for i in 0..count {
-                nodes[i] = NodeId((start + i) as u32);
+            for (i, node) in nodes[..count].iter_mut().enumerate() {
+                *node = NodeId((start + i) as u32);
             }
             scorer.score(&nodes[..count], &mut distances[..count]);
-            for i in 0..count {
-                top.push(distances[i], (start + i) as u64);
+            for (i, distance) in distances[..count].iter().enumerate() {
+                top.push(*distance, (start + i) as u64);
             }
             start += count;
         }

@@ -358,15 +358,15 @@ fn the_space_is_half_the_squared_distance_of_augmented_items() {
             let space = CodeSpace::new(coded.view(), extras);
             let all: Vec<Vec<f32>> =
                 (0..9).map(|node| dispatch(FromItem(&space, NodeId(node)))).collect();
-            for a in 0..9 {
-                for b in 0..9 {
-                    assert_eq!(all[a][b].to_bits(), all[b][a].to_bits(), "{dim}: {a} and {b}");
+            for (a, from_a) in all.iter().enumerate() {
+                for (b, from_b) in all.iter().enumerate() {
+                    assert_eq!(from_a[b].to_bits(), from_b[a].to_bits(), "{dim}: {a} and {b}");
                     let (x, y) = (coded.centered(a), coded.centered(b));
                     let extra = |node: usize| extras.get(node).map_or(0.0, |x| f64::from(*x));
                     let along = product(&coded.approximate(a), &coded.approximate(b));
                     let norms = product(&x, &x) + product(&y, &y);
                     let stretch = (extra(a) - extra(b)).powi(2);
-                    let found = f64::from(all[a][b]);
+                    let found = f64::from(from_a[b]);
                     let by_codes = 0.5 * (norms + stretch) - along;
                     assert!((found - by_codes).abs() <= 1e-5 * (norms + stretch), "{dim}");
                     // And of the vectors themselves, within what rounding makes of both.
