@@ -96,7 +96,9 @@ impl Pool {
                 self.limit = self.limit.min(self.keys[self.capacity - 1]);
             }
         }
-        if let Some(kth) = self.keys.get(self.stop.k - 1) {
+        if self.stop.slack < f32::INFINITY
+            && let Some(kth) = self.keys.get(self.stop.k - 1)
+        {
             let farthest = neighbor(*kth).distance * self.stop.slack;
             self.limit = self.limit.min(key(farthest, NodeId(u32::MAX >> 1)));
         }

@@ -73,10 +73,14 @@ impl<I: Isa> Scorer for ItemScorer<'_, I> {
     fn score(&self, nodes: &[NodeId], distances: &mut [f32]) {
         self.scorer.score(nodes, distances);
         if !self.extras.is_empty() {
-            for (node, distance) in nodes.iter().zip(distances) {
+            for (node, distance) in nodes.iter().zip(&mut *distances) {
                 let difference = self.extras[node.index()] - self.extra;
                 *distance += 0.5 * difference * difference;
             }
+        }
+        // Of an item and its like, rounding can leave less than nothing.
+        for distance in distances {
+            *distance = distance.max(0.0);
         }
     }
 

@@ -333,10 +333,11 @@ fn run<A: Admit>(
     let plan = plan(n, matches, ef, params);
     if plan == Plan::Walk {
         // Negative distances, which walks over vectors have by inner product, have no multiples.
-        let multiples = target.codes.is_some() || target.metric != Metric::Ip;
+        let codes = target.codes.filter(|_| fits_codes(query));
+        let multiples = codes.is_some() || target.metric != Metric::Ip;
         let slack = params.slack.filter(|_| multiples).unwrap_or(f32::INFINITY);
         let stop = Stop { k, slack };
-        let stats = match target.codes {
+        let stats = match codes {
             Some(codes) => {
                 let keep = k + usize::from(params.exclude.is_some());
                 let rerank =
@@ -364,6 +365,13 @@ fn run<A: Admit>(
         found.extend(top.sorted().iter().map(Neighbor::from));
         account(plan, matches, scanned as u64, scanned as u64, scanned < n)
     })
+}
+
+/// Whether distances of codes to the query are numbers: the forms that they are computed in have its
+/// squared norm in them. Queries longer than 1e18, which nobody means, walk over the vectors.
+fn fits_codes(query: &[f32]) -> bool {
+    let square: f32 = query.iter().map(|x| x * x).sum();
+    square <= f32::MAX / 16.0
 }
 
 /// Walks over codes with a list of `ef`, then scores the closest `rerank` on their vectors.
