@@ -23,6 +23,10 @@ const ITEMS_PER_RESULT: usize = 64;
 /// Lists and slacks tried, as multiples of `k`.
 const MULTIPLES: [f32; 11] = [1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.0, 16.0, 23.0, 32.0];
 
+/// Longer lists than this are not tried, unless they are no longer than four times `k`: inserting into
+/// them costs more than what they find.
+const LIST_MAX: usize = 2400;
+
 /// For a path with a slack: how long its lists are, as multiples of where the stop ends a middling
 /// search. The longer one lets hard queries look farther.
 const ROOM: [f32; 2] = [1.5, 4.0];
@@ -81,8 +85,11 @@ impl Bench<'_> {
     fn paths(&self) -> Vec<CalibrationPath> {
         let rerank = self.rerank();
         let list = |multiple: f32| (self.k as f32 * multiple).round() as usize;
-        let (lists, spans) = self.path(rerank, &MULTIPLES.map(|multiple| (list(multiple), None)));
-        let ends: Vec<(f32, f32)> = MULTIPLES
+        let tried = |multiple: &f32| *multiple <= 4.0 || list(*multiple) <= LIST_MAX;
+        let multiples: Vec<f32> = MULTIPLES.into_iter().filter(tried).collect();
+        let steps: Vec<_> = multiples.iter().map(|multiple| (list(*multiple), None)).collect();
+        let (lists, spans) = self.path(rerank, &steps);
+        let ends: Vec<(f32, f32)> = multiples
             .into_iter()
             .zip(spans)
             .filter(|(_, span)| *span > 1.0 && span.is_finite())

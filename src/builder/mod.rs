@@ -64,7 +64,7 @@ pub use source::{ColumnBatch, ItemBatch, ItemSource, SourceError};
 const SEGMENT_NAME: &str = "base.vcg";
 
 /// Items asked in place of queries.
-const QUESTIONS: usize = 512;
+const QUESTIONS: usize = 320;
 
 /// Generations kept: the new one and the one before it.
 const RETAINED_GENERATIONS: u64 = 2;
