@@ -103,6 +103,16 @@ pub enum BuildError {
         /// Row of the input, from 0.
         row: u64,
     },
+    /// A query to calibrate with that no search answers.
+    #[error("query {row} cannot be asked: expected {expected}, found {found}")]
+    Query {
+        /// Row of the queries, from 0.
+        row: u64,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
     /// Two items with one id.
     #[error("item id {id} is in row {first_row} and again in row {row}; ids must be unique")]
     DuplicateId {
