@@ -10,6 +10,7 @@
 //! | `args` | arguments that several verbs share |
 //! | `input`, `sidecar`, `batch` | from data files to the items of a build |
 //! | `queries` | query vectors |
+//! | `calibration` | what effort reaches which recall, as a table |
 //! | `measure` | asking many queries; recall, usefulness, speed |
 //! | `results`, `curves` | result lines: what was measured; fronts of recall and speed |
 //! | `workload/` | filtered workloads: read, written, asked |
@@ -26,6 +27,7 @@ mod ann;
 mod args;
 mod batch;
 mod build;
+mod calibration;
 mod compare;
 mod completions;
 mod convert;
