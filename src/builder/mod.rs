@@ -10,6 +10,7 @@
 //! | `questions.rs` | queries with known answers, which the next two ask |
 //! | `calibrate.rs` | calibration: what effort reaches which recall |
 //! | `self_check.rs` | self-check: recall of sampled items against exact search |
+//! | `recalibrate.rs` | a new calibration for an index that exists |
 //! | `plan.rs` | what a build will need, before it starts |
 //!
 //! Nothing is visible before the last step: everything is written into a temporary directory of
@@ -24,6 +25,7 @@ mod plan;
 mod probe;
 mod probe_codes;
 mod questions;
+mod recalibrate;
 mod sample;
 mod self_check;
 mod source;
@@ -58,6 +60,7 @@ use questions::{Questions, check_queries};
 pub use error::BuildError;
 pub use params::{BuildParams, BuilderKind, CodesChoice, Preset};
 pub use plan::{BuildPlan, Part, plan};
+pub use recalibrate::{RecalibrateReport, recalibrate, recalibrate_through};
 pub use source::{ColumnBatch, ItemBatch, ItemSource, SourceError};
 
 /// Name of the segment file within a generation.
