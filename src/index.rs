@@ -216,17 +216,26 @@ impl Index {
         self.segment.calibration()
     }
 
+    /// The effort that a search for `k` items takes whose `target_recall` is `recall`, and the recall
+    /// to expect of it, which is less where more was never measured.
+    ///
+    /// # Errors
+    /// [`SearchError::TargetRecall`], [`SearchError::NotCalibrated`].
+    pub fn effort(&self, k: usize, recall: f32) -> Result<Effort, SearchError> {
+        if !(0.0..=1.0).contains(&recall) {
+            return Err(SearchError::TargetRecall { found: recall });
+        }
+        let effort = self.calibration().and_then(|measured| measured.effort(k, recall));
+        effort.ok_or(SearchError::NotCalibrated)
+    }
+
     /// The parameters with an effort in place of a recall.
     fn resolved(&self, params: &SearchParams) -> Result<SearchParams, SearchError> {
         let Some(recall) = params.target_recall else { return Ok(*params) };
         if params.ef.is_some() || params.slack.is_some() || params.rerank.is_some() {
             return Err(SearchError::EffortTwice);
         }
-        if !(0.0..=1.0).contains(&recall) {
-            return Err(SearchError::TargetRecall { found: recall });
-        }
-        let effort = self.calibration().and_then(|measured| measured.effort(params.k, recall));
-        let Effort { ef, slack, rerank, .. } = effort.ok_or(SearchError::NotCalibrated)?;
+        let Effort { ef, slack, rerank, .. } = self.effort(params.k, recall)?;
         let (ef, rerank) = (Some(ef), Some(rerank));
         Ok(SearchParams { ef, slack, rerank, target_recall: None, ..*params })
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, ValueEnum};
-use vicinage::builder::{BuildParams, BuilderKind, CodesChoice};
+use vicinage::builder::{BuildParams, BuilderKind, CodesChoice, Preset};
 use vicinage::types::{ElementType, Metric};
 use vicinage_datasets::InputSpec;
 
@@ -87,13 +87,18 @@ pub(crate) struct GraphArgs {
     /// Who builds the graph: hnsw, or hnsw-rs (the crate of that name, for comparison)
     #[arg(long, value_name = "BUILDER", default_value = BuilderKind::Hnsw.name())]
     builder: BuilderKind,
-    /// Most edges of a node in the base layer [default: 32; for ip 48, since the nearest of inner
-    /// product are spread over all of the space]
+    /// What to spend on the graph, where --max-degree and --ef-construction do not say: fast (a
+    /// small graph, soon built), balanced, or high-recall
+    #[arg(long, value_name = "PRESET", default_value = Preset::Balanced.name())]
+    preset: Preset,
+    /// Most edges of a node in the base layer [default: that of the preset, of balanced 32; for ip
+    /// 48, since the nearest of inner product are spread over all of the space]
     #[arg(long, value_name = "N")]
     max_degree: Option<usize>,
     /// Size of the candidate list while building: larger is slower and finds better edges
-    #[arg(long, value_name = "N", default_value_t = defaults().ef_construction)]
-    ef_construction: usize,
+    /// [default: that of the preset, of balanced 128]
+    #[arg(long, value_name = "N")]
+    ef_construction: Option<usize>,
     /// What searches read in place of the vectors, which they score the best few on: i8 (a byte a
     /// component), u4 (half a byte), none, or auto, which tries them on a sample
     #[arg(long, value_name = "KIND", default_value = CodesChoice::Auto.name())]
@@ -105,6 +110,9 @@ pub(crate) struct GraphArgs {
     /// builds]
     #[arg(long, value_name = "BOOL", action = ArgAction::Set)]
     backfill: Option<bool>,
+    /// Do not measure what effort reaches which recall; searches cannot name a recall then
+    #[arg(long)]
+    no_calibrate: bool,
     /// Seed of everything that is drawn at random
     #[arg(long, value_name = "N", default_value_t = defaults().seed)]
     seed: u64,
@@ -126,19 +134,20 @@ fn defaults() -> BuildParams {
 
 impl GraphArgs {
     pub(crate) fn params(&self, metric: Metric) -> BuildParams {
+        let preset = BuildParams::preset(metric, self.preset);
         BuildParams {
-            metric,
             builder: self.builder,
-            max_degree: self.max_degree.unwrap_or(BuildParams::new(metric).max_degree),
-            ef_construction: self.ef_construction,
+            max_degree: self.max_degree.unwrap_or(preset.max_degree),
+            ef_construction: self.ef_construction.unwrap_or(preset.ef_construction),
             alpha: self.alpha,
             backfill: self.backfill,
             codes: self.codes,
+            calibrate: !self.no_calibrate,
             seed: self.seed,
             threads: self.threads,
             deterministic: self.deterministic,
             memory_limit: self.memory_limit,
-            ..BuildParams::new(metric)
+            ..preset
         }
     }
 }

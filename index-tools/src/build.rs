@@ -5,16 +5,20 @@ use std::path::PathBuf;
 use clap::Args;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde_json::json;
-use vicinage::builder::{BuildError, BuildReport, build};
+use vicinage::builder::{BuildError, BuildParams, BuildReport, build};
+use vicinage::index::Calibration;
 use vicinage::segments::meta::{Meta, SelfCheck};
+use vicinage_datasets::InputSpec;
 
 use crate::args::{BuildArgs, FormatArgs, InputArgs, ProgressArgs};
+use crate::calibration;
 use crate::exit::{Exit, Failure};
 use crate::input::Items;
 use crate::interrupt::Interrupt;
 use crate::machine::peak_resident_mib;
 use crate::progress::Reporter;
-use crate::text::{BOLD, YELLOW, fields, print, print_json, styled};
+use crate::queries::Queries;
+use crate::text::{BOLD, DIM, YELLOW, fields, print, print_json, styled};
 use crate::units;
 
 /// Build an index, or a new generation of one that exists
@@ -27,6 +31,8 @@ Examples:
       --metric cosine --element f16 --out shoes
   index-tools build --input items.f16.npy --attributes-from items.parquet --metric ip --out jobs
       vectors and attributes in two files
+  index-tools build --input items.npy --queries users.npy --metric ip --out jobs
+      searches that name a recall reach it for such users
 
 Readers of an index that exists keep what they have open; the new generation takes its place when
 it is complete. Ctrl-C stops the build and leaves nothing behind.")]
@@ -38,6 +44,10 @@ pub(crate) struct BuildCommand {
     out: PathBuf,
     #[command(flatten)]
     build: BuildArgs,
+    /// Logged queries, at most 2,000 of them, evenly spread, to measure what effort reaches which
+    /// recall for those who will ask; the graph learns nothing from them [default: items stand in]
+    #[arg(long, value_name = "FILE[#COLUMN]", conflicts_with = "no_calibrate")]
+    queries: Option<InputSpec>,
     /// End when the process ends that started this one
     #[arg(long, hide = true)]
     with_parent: bool,
@@ -56,16 +66,24 @@ pub(crate) fn run(args: &BuildCommand) -> Result<(), Failure> {
     }
     let mut items = Items::open(&args.input)?;
     let skipped = items.skipped();
-    let built = build(&args.out, &mut items, &args.build.params(), &report)
-        .map_err(|error| failed(&error, &args.input))?;
+    let (queries, given) = queries(args, items.shape().dim as usize)?;
+    let params = BuildParams { queries, ..args.build.params() };
+    let built = build(&args.out, &mut items, &params, &report).map_err(|error| match &error {
+        BuildError::Query { .. } => Failure::of(&error).about(&told(args.queries.as_ref())),
+        _ => failed(&error, &args.input),
+    })?;
     if args.format.json() {
-        return print_json(&json!({
+        let mut json = json!({
             "index": args.out, "skipped_columns": skipped, "build": built,
-            "peak_resident_mib": peak_resident_mib(),
-        }));
+            "queries_given": given, "peak_resident_mib": peak_resident_mib(),
+        });
+        json["build"]["calibration"] = calibration::to_json(built.calibration.as_ref());
+        return print_json(&json);
     }
     let mut text = format!("{}\n", styled(BOLD, args.out.display()));
     fields(&mut text, &summary(&built));
+    calibration::write(&mut text, built.calibration.as_ref());
+    text += &spread(built.calibration.as_ref(), given);
     for column in skipped {
         text +=
             &format!("  {YELLOW}left out{YELLOW:#}  column {column}: no attribute has that type\n");
@@ -74,6 +92,30 @@ pub(crate) fn run(args: &BuildCommand) -> Result<(), Failure> {
         text += &format!("  {YELLOW}remains{YELLOW:#}   {file}\n");
     }
     print(&text)
+}
+
+/// The queries to calibrate with, and how many the file has.
+fn queries(args: &BuildCommand, dim: usize) -> Result<(Option<Vec<f32>>, Option<usize>), Failure> {
+    let Some(spec) = &args.queries else { return Ok((None, None)) };
+    let (queries, given) = Queries::to_calibrate(spec)?;
+    queries.check_dim(spec, dim, &args.input.input.to_string())?;
+    Ok((Some(queries.vectors), Some(given)))
+}
+
+/// An input as it was named.
+fn told(spec: Option<&InputSpec>) -> String {
+    spec.map(InputSpec::to_string).unwrap_or_default()
+}
+
+/// Says so where only some of the queries that were given are asked.
+pub(crate) fn spread(calibration: Option<&Calibration>, given: Option<usize>) -> String {
+    match calibration.zip(given) {
+        Some((calibration, given)) if given > calibration.queries as usize => format!(
+            "  {DIM}which are evenly spread over the {} of the file{DIM:#}\n",
+            units::count(given as u64)
+        ),
+        _ => String::new(),
+    }
 }
 
 /// A failed build. What is wrong with a row is told with the file that the row is in.

@@ -9,6 +9,7 @@ use vicinage::index::{Index, LoadMode, SearchParams};
 use vicinage_datasets::{InputSpec, Relevance, read_ids, read_relevance};
 
 use crate::args::{FormatArgs, ProgressArgs, threads_or_cores};
+use crate::calibration::{Expected, measured_on};
 use crate::exit::Failure;
 use crate::interrupt::Interrupt;
 use crate::measure::{
@@ -20,6 +21,9 @@ use crate::text::{BOLD, DIM, Table, print, print_json, styled};
 use crate::units;
 use crate::workload::{self, Workload};
 
+/// Sizes of the candidate list where nothing else is said.
+const EF: [usize; 4] = [50, 100, 200, 400];
+
 /// Measure recall, usefulness and speed of an index
 #[derive(Args)]
 #[command(group = ArgGroup::new("against").args(["truth", "relevance", "filters"]))]
@@ -28,6 +32,8 @@ Examples:
   index-tools eval jobs --queries users.npy --k 10,100 --ef 50,100,200
       against the exact answers of the index itself, which it finds first
   index-tools eval jobs --queries users.npy --truth neighbors.npy
+  index-tools eval jobs --queries users.npy --target-recall 0.9,0.95,0.99
+      whether searches find the share that the calibration says
   index-tools eval jobs --queries users.npy --relevance relevance.parquet --exact
   index-tools eval jobs --queries users.npy --filters workload --k 10
 
@@ -49,14 +55,18 @@ pub(crate) struct EvalArgs {
     relevance: Option<PathBuf>,
     /// Filtered workload, as `datasets generate filters` writes it: its groups are asked one by one,
     /// by exact search among the items that pass
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["ef", "exact"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["ef", "target_recall", "exact"])]
     filters: Option<PathBuf>,
     /// How many items to ask for
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "10,100")]
     k: Vec<usize>,
-    /// Sizes of the candidate list; one below k is raised to k
-    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "50,100,200,400")]
+    /// Sizes of the candidate list; one below k is raised to k [default: 50,100,200,400, where no
+    /// --target-recall is given]
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
     ef: Vec<usize>,
+    /// Shares of the true neighbors to search for, as hard as the calibration of the index says
+    #[arg(long, value_name = "SHARE,…", value_delimiter = ',')]
+    target_recall: Vec<f32>,
     /// Also search exactly
     #[arg(long)]
     exact: bool,
@@ -75,11 +85,23 @@ enum Standard {
     Relevance(Relevance),
 }
 
-/// One line of the result. `ef` is none for exact search.
+/// How the index is searched.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    Exact,
+    Ef(usize),
+    Recall(f32),
+}
+
+/// One line of the result. `ef` is none for exact search, and where a recall was asked for.
 #[derive(Serialize)]
 struct Line {
     k: usize,
     ef: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_recall: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effort: Option<Expected>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recall: Option<Recall>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,37 +124,59 @@ pub(crate) fn run(args: &EvalArgs) -> Result<(), Failure> {
     }
     let standard = standard(args, &index, &queries, &report)?;
     let mut lines = Vec::new();
-    for (k, ef) in asked(args) {
-        let params = SearchParams { ef, exact: ef.is_none(), ..SearchParams::top(k) };
+    for (k, way) in asked(args) {
+        let params = way.params(k);
+        let effort = params.target_recall.map(|recall| index.effort(k, recall)).transpose()?;
         let (found, speed) = ask(&index, &queries, &params, &report)?;
         let metric = index.info().metric;
-        lines.push(match &standard {
-            Standard::Truth(truth) => {
-                let recall = Some(recall(metric, &found, truth, k));
-                Line { k, ef, recall, usefulness: None, speed }
-            }
+        let (recall, usefulness) = match &standard {
+            Standard::Truth(truth) => (Some(recall(metric, &found, truth, k)), None),
             Standard::Relevance(relevance) => {
-                let usefulness = Some(usefulness(&found, |query| relevance.judged(query), k));
-                Line { k, ef, recall: None, usefulness, speed }
+                (None, Some(usefulness(&found, |query| relevance.judged(query), k)))
             }
+        };
+        lines.push(Line {
+            k,
+            ef: params.ef,
+            target_recall: params.target_recall.map(units::as_written),
+            effort: effort.map(Expected::from),
+            recall,
+            usefulness,
+            speed,
         });
     }
     if args.format.json() {
         return print_json(&json!({
             "index": args.dir, "queries": queries.rows(), "results": lines,
+            "calibrated_on": index.calibration().map(|calibration| &calibration.queries_from),
         }));
     }
     print(&table(args, &index, &queries, &lines))
 }
 
-/// Every k with every ef, each pair once; no ef is exact search.
-fn asked(args: &EvalArgs) -> Vec<(usize, Option<usize>)> {
+impl Way {
+    fn params(self, k: usize) -> SearchParams {
+        let top = SearchParams::top(k);
+        match self {
+            Way::Exact => SearchParams { exact: true, ..top },
+            Way::Ef(ef) => SearchParams { ef: Some(ef), ..top },
+            Way::Recall(recall) => SearchParams { target_recall: Some(recall), ..top },
+        }
+    }
+}
+
+/// Every k in every way, each pair once.
+fn asked(args: &EvalArgs) -> Vec<(usize, Way)> {
+    let usual: &[usize] = if args.target_recall.is_empty() { &EF } else { &[] };
+    let efs = if args.ef.is_empty() { usual } else { &args.ef };
     let mut pairs = Vec::new();
     for &k in &args.k {
-        let efs = args.ef.iter().map(|&ef| Some(ef.max(k)));
-        for ef in args.exact.then_some(None).into_iter().chain(efs) {
-            if !pairs.contains(&(k, ef)) {
-                pairs.push((k, ef));
+        let exact = args.exact.then_some(Way::Exact).into_iter();
+        let efs = efs.iter().map(|&ef| Way::Ef(ef.max(k)));
+        let recalls = args.target_recall.iter().map(|&recall| Way::Recall(recall));
+        for way in exact.chain(efs).chain(recalls) {
+            if !pairs.contains(&(k, way)) {
+                pairs.push((k, way));
             }
         }
     }
@@ -193,11 +237,19 @@ fn table(args: &EvalArgs, index: &Index, queries: &Queries, lines: &[Line]) -> S
         None => &["recall by id", "by distance"],
     };
     let speed = ["mean", "p50", "p99", "queries/s"];
-    let names = ["k", "ef"].iter().chain(quality).chain(&speed);
+    let by_recall = !args.target_recall.is_empty();
+    let expected: &[&str] = if by_recall { &["target", "expected"] } else { &[] };
+    let names = ["k", "ef"].iter().chain(expected).chain(quality).chain(&speed);
     let mut table = Table::new(names);
     for line in lines {
-        let ef = line.ef.map_or("exact".to_owned(), |ef| ef.to_string());
-        let mut cells = vec![line.k.to_string(), ef];
+        let ef = line.ef.or(line.effort.map(|effort| effort.ef));
+        let mut cells =
+            vec![line.k.to_string(), ef.map_or("exact".to_owned(), |ef| ef.to_string())];
+        if by_recall {
+            let expected = line.effort.map(|effort| units::share(effort.expected_recall));
+            let target = line.target_recall.map(|recall| recall.to_string());
+            cells.extend([target, expected].map(Option::unwrap_or_default));
+        }
         if let Some(recall) = &line.recall {
             cells.push(units::share(recall.id));
             cells.push(units::share(recall.distance));
@@ -212,6 +264,9 @@ fn table(args: &EvalArgs, index: &Index, queries: &Queries, lines: &[Line]) -> S
         table.row(cells);
     }
     table.write(&mut text);
+    if let Some(calibration) = index.calibration().filter(|_| by_recall) {
+        text += &format!("{DIM}what is expected was {}{DIM:#}\n", measured_on(calibration));
+    }
     if let Some(judged) = lines.iter().find_map(|line| line.usefulness.map(|u| u.judged_queries)) {
         let judged = units::count(judged as u64);
         text += &format!("{DIM}something is relevant to {judged} of the queries{DIM:#}\n");

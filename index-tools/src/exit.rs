@@ -303,6 +303,7 @@ fn build_error(error: &BuildError) -> Failure {
             .expected("an id that no other row has", format!("{id}, as in row {first_row}")),
         BuildError::File(_) | BuildError::Write(_) => Failure::new(Exit::Io, error.to_string()),
         BuildError::Publish(error) => publish_error(error),
+        BuildError::Current(error) => current_error(error),
         BuildError::Reread(error) => segment_error(error),
         BuildError::Corrupt(damage) => corruption(damage),
         BuildError::Threads { .. } => Failure::new(Exit::Unavailable, error.to_string()),
@@ -324,10 +325,16 @@ fn publish_error(error: &PublishError) -> Failure {
 
 fn open_error(error: &OpenError) -> Failure {
     match error {
-        OpenError::Current(CurrentError::Manifest(error)) => manifest_error(error),
-        OpenError::Current(CurrentError::Segment(error)) | OpenError::Segment(error) => {
-            segment_error(error)
-        }
+        OpenError::Current(error) => current_error(error),
+        OpenError::Segment(error) => segment_error(error),
+        _ => Failure::new(Exit::Corrupt, error.to_string()),
+    }
+}
+
+fn current_error(error: &CurrentError) -> Failure {
+    match error {
+        CurrentError::Manifest(error) => manifest_error(error),
+        CurrentError::Segment(error) => segment_error(error),
         _ => Failure::new(Exit::Corrupt, error.to_string()),
     }
 }

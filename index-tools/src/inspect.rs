@@ -9,6 +9,7 @@ use vicinage::server::rfc3339;
 
 use crate::args::FormatArgs;
 use crate::build::{codes, graph, self_check};
+use crate::calibration;
 use crate::exit::Failure;
 use crate::text::{BOLD, Table, bar, fields, heading, print, print_json, styled};
 use crate::units;
@@ -19,7 +20,7 @@ const BARS: usize = 16;
 /// Columns of the longest bar.
 const BAR_WIDTH: usize = 32;
 
-/// Show what an index is: sections, levels, degrees, attributes, self-check
+/// Show what an index is: calibration, levels, degrees, attributes, self-check, sections
 #[derive(Args)]
 #[command(after_help = "\
 Example:
@@ -40,10 +41,12 @@ pub(crate) fn run(args: &InspectArgs) -> Result<(), Failure> {
         return print_json(&json!({
             "index": args.dir, "file": index.file(), "info": info, "sections": inside.sections,
             "degrees": inside.degrees, "unreachable": inside.unreachable,
+            "calibration": calibration::to_json(index.calibration()),
         }));
     }
     let mut text = format!("{}\n", styled(BOLD, args.dir.display()));
     fields(&mut text, &header(info, &inside));
+    calibration::write(&mut text, index.calibration());
     write_levels(&mut text, &info.levels);
     write_degrees(&mut text, &inside.degrees);
     write_attributes(&mut text, info);

@@ -3,13 +3,14 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `sweep/` | the verb of that name: recall and speed over builds and parameters |
-//! | `plan`, `build`, `inspect`, `verify`, `convert`, `truth`, `query`, `eval`, `compare`, `demo`, `completions` | the verbs |
+//! | `plan`, `build`, `inspect`, `tune`, `verify`, `convert`, `truth`, `query`, `eval`, `compare`, `demo`, `completions` | the verbs |
 //! | `datasets/` | the verb of that name: list, fetch, generate, describe |
 //! | `plot/` | the verb of that name: pictures and reports of results |
 //! | `ann` | metrics and distances in the words of ann-benchmarks |
 //! | `args` | arguments that several verbs share |
 //! | `input`, `sidecar`, `batch` | from data files to the items of a build |
 //! | `queries` | query vectors |
+//! | `calibration` | what effort reaches which recall, as a table |
 //! | `measure` | asking many queries; recall, usefulness, speed |
 //! | `results`, `curves` | result lines: what was measured; fronts of recall and speed |
 //! | `workload/` | filtered workloads: read, written, asked |
@@ -26,6 +27,7 @@ mod ann;
 mod args;
 mod batch;
 mod build;
+mod calibration;
 mod compare;
 mod completions;
 mod convert;
@@ -51,6 +53,7 @@ mod sidecar;
 mod sweep;
 mod text;
 mod truth;
+mod tune;
 mod units;
 mod verify;
 mod workload;
@@ -89,6 +92,7 @@ enum Verb {
     Plan(Box<plan::PlanArgs>),
     Build(Box<build::BuildCommand>),
     Inspect(inspect::InspectArgs),
+    Tune(tune::TuneArgs),
     Verify(verify::VerifyArgs),
     Convert(convert::ConvertArgs),
     Truth(truth::TruthArgs),
@@ -108,6 +112,7 @@ impl Verb {
             Verb::Plan(args) => plan::run(args),
             Verb::Build(args) => build::run(args),
             Verb::Inspect(args) => inspect::run(args),
+            Verb::Tune(args) => tune::run(args),
             Verb::Verify(args) => verify::run(args),
             Verb::Convert(args) => convert::run(args),
             Verb::Truth(args) => truth::run(args),
@@ -126,6 +131,7 @@ impl Verb {
     fn errors_as_json(&self) -> bool {
         let progress = match self {
             Verb::Build(args) => args.progress.progress,
+            Verb::Tune(args) => args.progress.progress,
             Verb::Verify(args) => args.progress.progress,
             Verb::Convert(args) => args.progress.progress,
             Verb::Truth(args) => args.progress.progress,

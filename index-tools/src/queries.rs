@@ -6,6 +6,9 @@ use vicinage_datasets::{Batch, Format, InputSpec, ReadOptions, VectorReader, ope
 
 use crate::exit::Failure;
 
+/// Most queries that a calibration asks: more of them cost time and say little more.
+const CALIBRATED: usize = 2_000;
+
 /// Queries `[rows, dim]`, row-major.
 pub(crate) struct Queries {
     pub(crate) vectors: Vec<f32>,
@@ -27,6 +30,18 @@ impl Queries {
                 .expected("at least one query", "0 rows"));
         }
         Ok(Self { vectors, dim })
+    }
+
+    /// Reads the queries to calibrate with: at most 2,000, evenly spread over the file. Also how many
+    /// that has.
+    pub(crate) fn to_calibrate(spec: &InputSpec) -> Result<(Self, usize), Failure> {
+        let mut queries = Self::read(spec)?;
+        let rows = queries.rows();
+        if rows > CALIBRATED {
+            let spread = |at| queries.row(at * rows / CALIBRATED);
+            queries.vectors = (0..CALIBRATED).flat_map(spread).copied().collect();
+        }
+        Ok((queries, rows))
     }
 
     pub(crate) fn rows(&self) -> usize {

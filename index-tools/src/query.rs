@@ -11,6 +11,7 @@ use vicinage::types::NodeId;
 use vicinage_datasets::InputSpec;
 
 use crate::args::FormatArgs;
+use crate::calibration::Expected;
 use crate::exit::Failure;
 use crate::queries::{Queries, parse_vector, vector_from_stdin};
 use crate::shortlist::{Columns, attribute_names, to_json, write};
@@ -25,6 +26,8 @@ Examples:
   index-tools query jobs --item 7 --attributes title
       more like item 7
   index-tools query jobs --vectors users.npy --row 3 --k 20 --exact
+  index-tools query jobs --vectors users.npy --target-recall 0.95
+      as hard as was measured to find 95 % of the true neighbors
   index-tools query jobs --vector=-0.1,0.25,0.7
   echo '[0.1, 0.2, 0.3]' | index-tools query jobs --format json")]
 pub(crate) struct QueryArgs {
@@ -49,6 +52,10 @@ pub(crate) struct QueryArgs {
     /// Size of the candidate list: larger finds more and takes longer [default: 100]
     #[arg(long, value_name = "N", conflicts_with = "exact")]
     ef: Option<usize>,
+    /// Share of the true neighbors to expect, in place of --ef: searches as hard as the calibration
+    /// of the index says
+    #[arg(long, value_name = "SHARE", conflicts_with_all = ["ef", "exact"])]
+    target_recall: Option<f32>,
     /// Compare with every vector instead of walking the graph
     #[arg(long)]
     exact: bool,
@@ -63,8 +70,10 @@ pub(crate) fn run(args: &QueryArgs) -> Result<(), Failure> {
     let index = Index::open(&args.dir, LoadMode::Mmap)?;
     let columns = Columns::find(&index, &args.attributes)?;
     let (vector, exclude) = vector(args, &index)?;
-    let (k, ef, exact) = (args.k, args.ef, args.exact);
-    let params = SearchParams { ef, exact, exclude, ..SearchParams::top(k) };
+    let (k, ef, exact, target_recall) = (args.k, args.ef, args.exact, args.target_recall);
+    let params = SearchParams { ef, exact, target_recall, exclude, ..SearchParams::top(k) };
+    let effort = target_recall.map(|recall| index.effort(k, recall)).transpose()?;
+    let effort = effort.map(Expected::from);
     let (mut scratch, mut hits) = (Scratch::default(), Vec::new());
     // Once to load pages and grow memory, once for the time that a server would take.
     index.search(&mut scratch, &vector, &params, &mut hits)?;
@@ -74,7 +83,8 @@ pub(crate) fn run(args: &QueryArgs) -> Result<(), Failure> {
     if args.format.json() {
         return print_json(&json!({
             "index": args.dir, "generation": index.info().generation, "k": k,
-            "hits": to_json(&index, &hits, &columns)?, "account": account, "seconds": seconds,
+            "hits": to_json(&index, &hits, &columns)?, "account": account, "effort": effort,
+            "seconds": seconds,
         }));
     }
     let info = index.info();
@@ -92,6 +102,13 @@ pub(crate) fn run(args: &QueryArgs) -> Result<(), Failure> {
         units::count(account.distances),
         units::seconds(seconds),
     );
+    if let Some(effort) = effort {
+        text += &format!(
+            "{DIM}{}, for an expected recall of {}{DIM:#}\n",
+            effort.parameters(),
+            units::share(effort.expected_recall)
+        );
+    }
     if args.attributes.is_empty() && !info.attributes.is_empty() {
         text += &format!("{DIM}attributes to ask for: {}{DIM:#}\n", attribute_names(&index));
     }

@@ -80,6 +80,11 @@ pub(crate) fn share(share: f64) -> String {
     format!("{share:.4}")
 }
 
+/// A number that was an f32, as people write it: 1.1, not 1.100000023841858.
+pub(crate) fn as_written(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
+}
+
 /// Three significant figures of a value below 1000.
 fn figures(value: f64) -> String {
     match value {

@@ -4,7 +4,7 @@ use crate::builder::SourceError;
 use crate::error::{Corruption, FileError};
 use crate::filters::columns::ColumnError;
 use crate::progress::Cancelled;
-use crate::segments::publish::PublishError;
+use crate::segments::publish::{CurrentError, PublishError};
 use crate::segments::segment::WriteSegmentError;
 use crate::types::{ElementType, ItemId};
 
@@ -103,6 +103,16 @@ pub enum BuildError {
         /// Row of the input, from 0.
         row: u64,
     },
+    /// A query to calibrate with that no search answers.
+    #[error("query {row} cannot be asked: expected {expected}, found {found}")]
+    Query {
+        /// Row of the queries, from 0.
+        row: u64,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
     /// Two items with one id.
     #[error("item id {id} is in row {first_row} and again in row {row}; ids must be unique")]
     DuplicateId {
@@ -125,6 +135,21 @@ pub enum BuildError {
     /// The index directory cannot be used.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// The index that is there cannot be read.
+    #[error(transparent)]
+    Current(#[from] CurrentError),
+    /// The index does not have one segment.
+    #[error("the index has {found} segments in its current generation; expected 1")]
+    Segments {
+        /// How many it has.
+        found: usize,
+    },
+    /// Nothing to calibrate.
+    #[error("{found} items are so few that searches are scans: there is nothing to calibrate")]
+    TooFew {
+        /// How many there are.
+        found: usize,
+    },
     /// What was written does not read back.
     #[error("the new file does not read back as written, and was removed: {0}")]
     Reread(#[from] crate::format::OpenError),

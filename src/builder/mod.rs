@@ -10,6 +10,7 @@
 //! | `questions.rs` | queries with known answers, which the next two ask |
 //! | `calibrate.rs` | calibration: what effort reaches which recall |
 //! | `self_check.rs` | self-check: recall of sampled items against exact search |
+//! | `recalibrate.rs` | a new calibration for an index that exists |
 //! | `plan.rs` | what a build will need, before it starts |
 //!
 //! Nothing is visible before the last step: everything is written into a temporary directory of
@@ -24,6 +25,7 @@ mod plan;
 mod probe;
 mod probe_codes;
 mod questions;
+mod recalibrate;
 mod sample;
 mod self_check;
 mod source;
@@ -53,11 +55,12 @@ use crate::with_element;
 use codes::BuiltCodes;
 use items::Items;
 use probe::Choices;
-use questions::Questions;
+use questions::{Questions, check_queries};
 
 pub use error::BuildError;
-pub use params::{BuildParams, BuilderKind, CodesChoice};
+pub use params::{BuildParams, BuilderKind, CodesChoice, Preset};
 pub use plan::{BuildPlan, Part, plan};
+pub use recalibrate::{RecalibrateReport, recalibrate, recalibrate_through};
 pub use source::{ColumnBatch, ItemBatch, ItemSource, SourceError};
 
 /// Name of the segment file within a generation.
@@ -84,6 +87,9 @@ pub struct BuildReport {
     pub seconds: Vec<(Stage, f64)>,
     /// What the meta section says.
     pub meta: Meta,
+    /// What effort reaches which recall; none where that was not measured, or the items are so few
+    /// that searches are scans.
+    pub calibration: Option<Calibration>,
     /// Old generations that could not be removed.
     pub not_removed: Vec<String>,
 }
@@ -112,6 +118,9 @@ pub fn build_through(
     progress: &dyn Progress,
 ) -> Result<BuildReport, BuildError> {
     params.check()?;
+    if let Some(queries) = &params.queries {
+        check_queries(queries, source.dim(), params.metric)?;
+    }
     let spool = plan::placement(source, params)?;
     let pool = thread_pool(params.threads)?;
     let mut stages = Stages { progress, seconds: Vec::new() };
@@ -177,6 +186,7 @@ pub fn build_through(
         file_bytes: digest.length,
         seconds: stages.seconds,
         meta,
+        calibration,
         not_removed: published.not_removed.iter().map(ToString::to_string).collect(),
     })
 }
@@ -240,14 +250,19 @@ fn examine(
         levels: (&words, &layout),
     };
     let most = calibrate::calibrated_ks(items.len()).map(|(k, _)| k).last().unwrap_or(10);
+    let (vectors, metric) = (items.vectors(), items.metric());
     let (questions, from) = stages.run(Stage::Truth, None, "queries", || match &params.queries {
-        Some(queries) => (Questions::of_queries(items, queries.clone(), most, pool), "queries"),
-        None => (Questions::of_items(items, QUESTIONS, most, params.seed, pool), "items"),
+        Some(queries) => {
+            let queries = queries.clone();
+            (Questions::of_queries(vectors, metric, queries, most, pool), "queries")
+        }
+        None => (Questions::of_items(vectors, metric, QUESTIONS, most, params.seed, pool), "items"),
     });
     let check = stages.run(Stage::SelfCheck, None, "queries", || {
         self_check::self_check(&questions, from, &target, pool)
     });
-    let calibration = params.calibrate.then(|| {
+    let wanted = params.calibrate && calibrate::calibrated_ks(items.len()).next().is_some();
+    let calibration = wanted.then(|| {
         stages.run(Stage::Calibrate, None, "points", || {
             calibrate::calibrate(&questions, from, &target, !params.deterministic, pool)
         })

@@ -65,6 +65,47 @@ impl CodesChoice {
 
 named!(CodesChoice, "kind of codes");
 
+/// What a build spends on the graph. It is recorded nowhere: the parameters that it stands for are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// A small graph, soon built: for trials, and where items change often.
+    Fast,
+    /// The defaults.
+    Balanced,
+    /// More edges and a longer build: where recall near 1 is asked for.
+    HighRecall,
+}
+
+impl Preset {
+    /// Every preset.
+    pub const ALL: [Preset; 3] = [Preset::Fast, Preset::Balanced, Preset::HighRecall];
+
+    /// The name used on command lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Preset::Fast => "fast",
+            Preset::Balanced => "balanced",
+            Preset::HighRecall => "high-recall",
+        }
+    }
+
+    /// Slots per base-layer list, and the candidate list of an insert. Inner product has more edges:
+    /// its nearest items are spread over all of the space.
+    fn graph(self, metric: Metric) -> (usize, usize) {
+        match (self, metric) {
+            (Preset::Fast, Metric::Ip) => (32, 64),
+            (Preset::Fast, _) => (20, 64),
+            (Preset::Balanced, Metric::Ip) => (48, 128),
+            (Preset::Balanced, _) => (32, 128),
+            (Preset::HighRecall, Metric::Ip) => (80, 320),
+            (Preset::HighRecall, _) => (56, 320),
+        }
+    }
+}
+
+named!(Preset, "preset");
+
 /// What a build is told.
 #[derive(Clone, Debug)]
 pub struct BuildParams {
@@ -100,14 +141,19 @@ pub struct BuildParams {
 }
 
 impl BuildParams {
-    /// The defaults for a metric. Inner product has more edges: its nearest items are spread over
-    /// all of the space.
+    /// The defaults for a metric.
     pub fn new(metric: Metric) -> Self {
+        Self::preset(metric, Preset::Balanced)
+    }
+
+    /// The defaults for a metric, but for a graph that costs less or more.
+    pub fn preset(metric: Metric, preset: Preset) -> Self {
+        let (max_degree, ef_construction) = preset.graph(metric);
         Self {
             metric,
             builder: BuilderKind::Hnsw,
-            max_degree: if metric == Metric::Ip { 48 } else { 32 },
-            ef_construction: 128,
+            max_degree,
+            ef_construction,
             alpha: None,
             backfill: None,
             codes: CodesChoice::Auto,
@@ -151,5 +197,25 @@ impl BuildParams {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_rise_and_balanced_is_the_default() {
+        for metric in Metric::ALL {
+            let graphs = Preset::ALL.map(|preset| preset.graph(metric));
+            assert!(graphs.is_sorted(), "{graphs:?}");
+            for preset in Preset::ALL {
+                let params = BuildParams::preset(metric, preset);
+                params.check().unwrap();
+                BuildParams { builder: BuilderKind::HnswRs, ..params }.check().unwrap();
+            }
+            let default = BuildParams::new(metric);
+            assert_eq!((default.max_degree, default.ef_construction), graphs[1]);
+        }
     }
 }

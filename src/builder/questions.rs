@@ -1,12 +1,14 @@
-//! Questions with known answers: what the self-check and the calibration ask a new graph.
+//! Questions with known answers: what the self-check and the calibration ask a graph.
 
-use crate::builder::items::{Items, shuffle};
+use crate::builder::BuildError;
+use crate::builder::items::shuffle;
 use crate::eval::metrics::{recall_by_distance, recall_by_id};
 use crate::eval::truth::{Truth, TruthSearch};
 use crate::search::{Scratch, SearchParams, Target, search};
 use crate::types::{Metric, Neighbor, NodeId};
+use crate::vectors::{Vectors, query_scale};
 
-/// Queries and their exact neighbors among the items of a build, in build order.
+/// Queries and their exact neighbors among the items of a graph, in the order of its nodes.
 #[derive(Debug)]
 pub(super) struct Questions {
     vectors: Vec<f32>,
@@ -27,7 +29,8 @@ pub(super) struct Recall {
 impl Questions {
     /// Draws `count` items, each to be asked for its `k` nearest others. Cost: `count · n` distances.
     pub(super) fn of_items(
-        items: &Items,
+        items: Vectors<'_>,
+        metric: Metric,
         count: usize,
         k: usize,
         seed: u64,
@@ -36,36 +39,39 @@ impl Questions {
         let mut nodes: Vec<NodeId> = (0..items.len() as u32).map(NodeId).collect();
         shuffle(&mut nodes, seed ^ 0x5e1f);
         nodes.truncate(count);
-        let mut vectors = Vec::with_capacity(nodes.len() * items.dim());
-        let mut row = Vec::with_capacity(items.dim());
+        let mut vectors = Vec::with_capacity(nodes.len() * items.dim);
+        let mut row = Vec::with_capacity(items.dim);
         for node in &nodes {
-            items.vectors().widen(*node, &mut row);
+            items.widen(*node, &mut row);
             vectors.extend_from_slice(&row);
         }
-        Self::answered(items, vectors, nodes, k, pool)
+        Self::answered(items, metric, vectors, nodes, k, pool)
     }
 
-    /// Takes queries `[count, dim]`, each to be asked for its `k` nearest.
+    /// Takes queries `[count, dim]` that [`check_queries`] let pass, each to be asked for its `k`
+    /// nearest.
     pub(super) fn of_queries(
-        items: &Items,
+        items: Vectors<'_>,
+        metric: Metric,
         vectors: Vec<f32>,
         k: usize,
         pool: &rayon::ThreadPool,
     ) -> Self {
-        Self::answered(items, vectors, Vec::new(), k, pool)
+        Self::answered(items, metric, vectors, Vec::new(), k, pool)
     }
 
     fn answered(
-        items: &Items,
+        items: Vectors<'_>,
+        metric: Metric,
         vectors: Vec<f32>,
         nodes: Vec<NodeId>,
         k: usize,
         pool: &rayon::ThreadPool,
     ) -> Self {
-        let (dim, metric) = (items.dim(), items.metric());
+        let dim = items.dim;
         let own = usize::from(!nodes.is_empty());
         let mut truth = TruthSearch::new(vectors.clone(), dim, metric, k + own);
-        truth.add(items.vectors(), pool);
+        truth.add(items, pool);
         Self { vectors, dim, metric, items: nodes, truth: truth.finish() }
     }
 
@@ -102,6 +108,50 @@ impl Questions {
         Recall {
             by_id: recall_by_id(&found_ids, &ids),
             by_distance: recall_by_distance(self.metric, &found_distances, &distances),
+        }
+    }
+}
+
+/// Checks that `queries` are whole vectors of `dim` components, all of which can be asked.
+pub(super) fn check_queries(queries: &[f32], dim: usize, metric: Metric) -> Result<(), BuildError> {
+    if queries.is_empty() || !queries.len().is_multiple_of(dim) {
+        let expected = format!("one vector of {dim} components, or several");
+        let found = format!("{} numbers", queries.len());
+        return Err(BuildError::Parameter { name: "queries", expected, found });
+    }
+    for (row, query) in (0..).zip(queries.chunks_exact(dim)) {
+        let refuse = |expected: &str, found: String| {
+            Err(BuildError::Query { row, expected: expected.to_owned(), found })
+        };
+        if let Some(at) = query.iter().position(|x| !x.is_finite()) {
+            return refuse("finite numbers", format!("{} in component {at}", query[at]));
+        }
+        if !query_scale(metric, query).is_finite() {
+            return refuse("a vector that cosine can compare", "all components 0".to_owned());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_that_cannot_be_asked_are_told() {
+        let told = |queries: &[f32], metric| {
+            check_queries(queries, 2, metric).map_err(|error| error.to_string())
+        };
+        assert_eq!(told(&[1.0, 0.0, 0.0, 2.0], Metric::Cosine), Ok(()));
+        assert_eq!(told(&[0.0, 0.0], Metric::Ip), Ok(()));
+        for (queries, metric, words) in [
+            (&[][..], Metric::L2, "0 numbers"),
+            (&[1.0, 2.0, 3.0], Metric::L2, "3 numbers"),
+            (&[1.0, 2.0, 3.0, f32::NAN], Metric::L2, "query 1 cannot be asked"),
+            (&[1.0, 2.0, 0.0, 0.0], Metric::Cosine, "query 1 cannot be asked"),
+        ] {
+            let error = told(queries, metric).unwrap_err();
+            assert!(error.contains(words), "{error}");
         }
     }
 }

@@ -163,21 +163,33 @@ impl SegmentFile {
         progress: &mut dyn FnMut(u64),
         found: &mut Vec<Corruption>,
     ) {
-        let stored = self.block_checksums(entry);
-        for (number, block) in self.bytes_of(entry).chunks(BLOCK_BYTES).enumerate() {
-            let computed = checksum(block);
-            if stored.get(number) != Some(&computed) {
-                let stored = stored.get(number).copied().unwrap_or_default();
-                found.push(Corruption {
-                    path: self.path.clone(),
-                    section: entry.to_string(),
-                    offset: entry.offset + (number * BLOCK_BYTES) as u64,
-                    expected: format!("checksum {stored:016x} over {} bytes", block.len()),
-                    found: format!("{computed:016x}"),
-                });
-            }
+        for (block, damage) in self.checked_blocks(entry) {
+            found.extend(damage);
             progress(block.len() as u64);
         }
+    }
+
+    /// The blocks of a section, each with what its checksum says against it.
+    pub(super) fn checked_blocks<'a>(
+        &'a self,
+        entry: &'a SectionEntry,
+    ) -> impl Iterator<Item = (&'a [u8], Option<Corruption>)> {
+        let stored = self.block_checksums(entry);
+        self.bytes_of(entry).chunks(BLOCK_BYTES).enumerate().map(move |(number, block)| {
+            let computed = checksum(block);
+            if stored.get(number) == Some(&computed) {
+                return (block, None);
+            }
+            let stored = stored.get(number).copied().unwrap_or_default();
+            let damage = Corruption {
+                path: self.path.clone(),
+                section: entry.to_string(),
+                offset: entry.offset + (number * BLOCK_BYTES) as u64,
+                expected: format!("checksum {stored:016x} over {} bytes", block.len()),
+                found: format!("{computed:016x}"),
+            };
+            (block, Some(damage))
+        })
     }
 
     fn verify_padding(

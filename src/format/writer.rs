@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 
 use bytemuck::NoUninit;
 
+use super::error::OpenError;
 use super::header::{Geometry, Header};
 use super::layer::{FileLayer, LayerFile};
+use super::reader::SegmentFile;
 use super::section::{SectionEntry, SectionKind};
 use super::{ALIGNMENT, BLOCK_BYTES, FORMAT_VERSION, checksum};
 use crate::error::FileError;
@@ -74,11 +76,40 @@ impl SegmentWriter {
         kind: SectionKind,
         index: u32,
     ) -> Result<SectionWriter<'_>, FileError> {
+        self.begin(kind.code(), index)
+    }
+
+    /// Writes a section of another file as it is there, whatever its kind. `copied` is told the
+    /// bytes as they go. Cost: one pass over the section, a block at a time.
+    ///
+    /// # Errors
+    /// [`OpenError::Corrupt`] at the first block that does not match its checksum.
+    ///
+    /// # Panics
+    /// As [`SegmentWriter::begin_section`].
+    pub fn copy_section(
+        &mut self,
+        from: &SegmentFile,
+        entry: &SectionEntry,
+        copied: &mut dyn FnMut(u64),
+    ) -> Result<(), OpenError> {
+        let mut section = self.begin(entry.code, entry.index)?;
+        for (block, damage) in from.checked_blocks(entry) {
+            if let Some(damage) = damage {
+                return Err(damage.into());
+            }
+            section.write(block)?;
+            copied(block.len() as u64);
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, code: u32, index: u32) -> Result<SectionWriter<'_>, FileError> {
         self.flush_block()?;
-        let taken = |entry: &SectionEntry| entry.code == kind.code() && entry.index == index;
-        assert!(!self.entries.iter().any(taken), "section {kind:?} {index} written twice");
+        let taken = |entry: &SectionEntry| entry.code == code && entry.index == index;
+        assert!(!self.entries.iter().any(taken), "section {code} {index} written twice");
         let entry = SectionEntry {
-            code: kind.code(),
+            code,
             index,
             offset: self.next_offset(),
             length: 0,

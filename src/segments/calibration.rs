@@ -62,7 +62,9 @@ pub struct Effort {
     /// The recall to expect: what was asked for, or the best that was measured where that is less.
     pub recall: f32,
     /// The distances to expect.
-    distances: f32,
+    pub distances: f32,
+    /// The median time to expect, on the machine that measured; `None` where it took no times.
+    pub microseconds: Option<f32>,
 }
 
 impl Calibration {
@@ -86,6 +88,13 @@ impl Calibration {
             None => Ok(read),
             Some(at) => Err(format!("path {at} is empty or has a number out of range")),
         }
+    }
+
+    /// The numbers of results that were calibrated, rising.
+    pub fn ks(&self) -> Vec<usize> {
+        let mut ks: Vec<usize> = self.paths.iter().map(|path| path.k as usize).collect();
+        ks.dedup();
+        ks
     }
 
     /// The cheapest effort that is expected to reach `recall` for `k` results; `None` where nothing
@@ -144,8 +153,9 @@ impl CalibrationPoint {
     }
 
     fn effort(&self) -> Effort {
-        let Self { ef, slack, rerank, recall, distances, .. } = *self;
-        Effort { ef: ef as usize, slack, rerank: rerank as usize, recall, distances }
+        let Self { ef, slack, rerank, recall, distances, microseconds } = *self;
+        let (ef, rerank) = (ef as usize, rerank as usize);
+        Effort { ef, slack, rerank, recall, distances, microseconds }
     }
 }
 
@@ -169,6 +179,7 @@ impl Effort {
             rerank: count(self.rerank, other.rerank),
             recall: between(self.recall, other.recall),
             distances: between(self.distances, other.distances),
+            microseconds: self.microseconds.zip(other.microseconds).map(|(a, b)| between(a, b)),
         }
     }
 }

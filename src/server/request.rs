@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::config::Limits;
 use super::error::{ApiError, Fault};
 use super::wire::{Query, SearchRequest};
-use crate::index::{Index, SearchError};
+use crate::index::{Effort, Index, SearchError};
 use crate::types::NodeId;
 
 /// Largest `ef` a call may ask for.
@@ -44,6 +44,14 @@ pub(super) fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<SearchRequest
     if let Some(ef) = request.ef {
         check((1..=MAX_EF).contains(&ef), "/ef", &|| {
             format!("ef is {ef}; it must be 1 to {MAX_EF}")
+        });
+    }
+    if let Some(recall) = request.target_recall {
+        check((0.0..=1.0).contains(&recall), "/target_recall", &|| {
+            format!("target_recall is {recall}; it must be 0 to 1")
+        });
+        check(request.ef.is_none(), "/target_recall", &|| {
+            "target_recall chooses ef by itself: give one of them".to_owned()
         });
     }
     if let Some(ms) = request.timeout_ms {
@@ -101,6 +109,19 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
         }
         pointer
     })
+}
+
+/// The effort that a call's `target_recall` stands for; none where it has none, or asks for an exact
+/// search, which finds everything.
+pub(super) fn effort(
+    request: &SearchRequest<'_>,
+    index: &Index,
+) -> Result<Option<Effort>, ApiError> {
+    let Some(recall) = request.target_recall.filter(|_| !request.exact) else { return Ok(None) };
+    match index.effort(request.k, recall) {
+        Ok(effort) => Ok(Some(effort)),
+        Err(error) => Err(Fault::new("/target_recall", error.to_string()).into()),
+    }
 }
 
 /// The columns of the attributes asked for, by name.

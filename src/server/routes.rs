@@ -26,8 +26,8 @@ use super::page;
 use super::search::SearchJob;
 use super::state::App;
 use super::wire::{
-    AttributeDetail, BuildDetail, ExampleList, ExampleQuery, ExampleRange, IndexDetail, IndexList,
-    IndexSummary, Memory, SearchReply, SearchRequest, SelfCheck, rfc3339,
+    AttributeDetail, BuildDetail, Calibration, ExampleList, ExampleQuery, ExampleRange,
+    IndexDetail, IndexList, IndexSummary, Memory, SearchReply, SearchRequest, SelfCheck, rfc3339,
 };
 
 /// A body must be complete this long after its head.
@@ -238,6 +238,7 @@ async fn detail(State(app): State<Arc<App>>, name: Name) -> Result<Response, Api
             recall_id: check.recall_id,
             recall_distance: check.recall_distance,
         }),
+        calibration: host.index.calibration().map(Calibration::from),
         memory: Memory {
             file_bytes: info.file_bytes,
             load: host.load.to_string(),

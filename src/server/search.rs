@@ -17,7 +17,7 @@ use super::error::ApiError;
 use super::host::Host;
 use super::request;
 use super::wire::{
-    Account, Attributes, Ids, QueryResult, Scores, SearchReply, SearchRequest, Took,
+    Account, Attributes, Effort, Ids, QueryResult, Scores, SearchReply, SearchRequest, Took,
 };
 use crate::error::Corruption;
 use crate::index::{self, Hit, Index, Scratch, SearchParams};
@@ -77,6 +77,7 @@ impl Worker {
         let index = &job.host.index;
         let mut request = request::parse(&job.body, &job.limits)?;
         let columns = request::columns(std::mem::take(&mut request.attributes), index)?;
+        let effort = request::effort(&request, index)?;
         let deadline = request.timeout_ms.map(|ms| job.arrived + Duration::from_millis(ms));
         let parsed = Instant::now();
         job.host.metrics.parse.observe((parsed - taken).as_secs_f64());
@@ -85,7 +86,7 @@ impl Worker {
         {
             return Err(ApiError::DeadlineExceeded { timeout_ms });
         }
-        let (accounts, search) = self.search(job, &mut request, deadline)?;
+        let (accounts, search) = self.search(job, &mut request, effort, deadline)?;
         job.host.metrics.search.observe(search.as_secs_f64());
 
         let writing = Instant::now();
@@ -103,6 +104,9 @@ impl Worker {
         let reply = SearchReply {
             results,
             generation: index.info().generation,
+            effort: effort
+                .zip(index.calibration())
+                .map(|(effort, calibration)| Effort::new(effort, &calibration.queries_from)),
             took_us: Took { queue: micros(queue), search: micros(search) },
         };
         let body = write(&reply, &corruption)?;
@@ -116,10 +120,13 @@ impl Worker {
         &mut self,
         job: &SearchJob,
         request: &mut SearchRequest<'_>,
+        effort: Option<index::Effort>,
         deadline: Option<Instant>,
     ) -> Result<(Vec<index::Account>, Duration), ApiError> {
         let params = SearchParams {
-            ef: request.ef,
+            ef: effort.map_or(request.ef, |effort| Some(effort.ef)),
+            slack: effort.and_then(|effort| effort.slack),
+            rerank: effort.map(|effort| effort.rerank),
             exact: request.exact,
             deadline,
             ..SearchParams::top(request.k)

@@ -28,6 +28,11 @@ pub(super) struct SearchRequest<'a> {
     #[serde(default)]
     #[schema(minimum = 1, maximum = 16384, example = 200)]
     pub(super) ef: Option<usize>,
+    /// Share of the true neighbors to find, in place of `ef`: searches as hard as was measured to
+    /// find it, when the index was built or tuned.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1, example = 0.95)]
+    pub(super) target_recall: Option<f32>,
     /// Compare with every vector instead of walking the graph.
     #[serde(default)]
     pub(super) exact: bool,
@@ -79,7 +84,36 @@ pub(super) struct SearchReply<'a> {
     pub(super) results: Vec<QueryResult<'a>>,
     /// The generation of the index that answered.
     pub(super) generation: u64,
+    /// With what was searched; there where the call had a `target_recall`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) effort: Option<Effort<'a>>,
     pub(super) took_us: Took,
+}
+
+/// How hard a search looks that names a recall.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Effort)]
+pub(super) struct Effort<'a> {
+    /// Size of the candidate list.
+    pub(super) ef: usize,
+    /// Ends a search where what is left is so many times as far as the last result; null: only the
+    /// candidate list does.
+    pub(super) slack: Option<f32>,
+    /// Candidates that are scored on their vectors.
+    pub(super) rerank: usize,
+    /// The recall to expect: what was asked for, or the best that was measured where that is less.
+    pub(super) expected_recall: f32,
+    /// `queries` that were given, or `items` in place of them, which flatter an index whose users
+    /// are distributed otherwise.
+    #[schema(example = "queries")]
+    pub(super) calibrated_on: &'a str,
+}
+
+impl<'a> Effort<'a> {
+    pub(super) fn new(effort: index::Effort, calibrated_on: &'a str) -> Self {
+        let index::Effort { ef, slack, rerank, recall, .. } = effort;
+        Effort { ef, slack, rerank, expected_recall: recall, calibrated_on }
+    }
 }
 
 /// Where the time went, in microseconds.
@@ -284,6 +318,9 @@ pub(super) struct IndexDetail<'a> {
     pub(super) attributes: Vec<AttributeDetail<'a>>,
     /// Recall against exact search, measured when the index was built.
     pub(super) self_check: Option<SelfCheck<'a>>,
+    /// What effort reaches which recall; null where that was not measured, and searches cannot name
+    /// a recall.
+    pub(super) calibration: Option<Calibration<'a>>,
     pub(super) memory: Memory,
 }
 
@@ -328,6 +365,64 @@ pub(super) struct SelfCheck<'a> {
     pub(super) ef: u32,
     pub(super) recall_id: f64,
     pub(super) recall_distance: f64,
+}
+
+/// What effort reaches which recall.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Calibration)]
+pub(super) struct Calibration<'a> {
+    /// How many were asked.
+    pub(super) queries: u32,
+    /// `queries` that were given, or `items` in place of them, which flatter an index whose users
+    /// are distributed otherwise.
+    #[schema(example = "queries")]
+    pub(super) queries_from: &'a str,
+    /// For some numbers of results and some recalls.
+    pub(super) efforts: Vec<Calibrated>,
+}
+
+/// What a search does that names a recall, and what to expect of it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Calibrated {
+    pub(super) k: usize,
+    pub(super) target_recall: f32,
+    pub(super) ef: usize,
+    pub(super) slack: Option<f32>,
+    pub(super) rerank: usize,
+    pub(super) expected_recall: f32,
+    /// Distances computed.
+    pub(super) distances: f32,
+    /// Median time of a query where it was measured; null for a deterministic build.
+    pub(super) microseconds: Option<f32>,
+}
+
+/// The recalls whose efforts are told.
+const RECALLS: [f32; 3] = [0.90, 0.95, 0.99];
+
+impl<'a> From<&'a index::Calibration> for Calibration<'a> {
+    fn from(calibration: &'a index::Calibration) -> Self {
+        let pairs = calibration.ks().into_iter().flat_map(|k| RECALLS.map(|recall| (k, recall)));
+        let efforts = pairs.filter_map(|(k, target_recall)| {
+            let effort = calibration.effort(k, target_recall)?;
+            let index::Effort { ef, slack, rerank, recall, distances, microseconds } = effort;
+            let expected_recall = recall;
+            Some(Calibrated {
+                k,
+                target_recall,
+                ef,
+                slack,
+                rerank,
+                expected_recall,
+                distances,
+                microseconds,
+            })
+        });
+        Calibration {
+            queries: calibration.queries,
+            queries_from: &calibration.queries_from,
+            efforts: efforts.collect(),
+        }
+    }
 }
 
 /// Where the bytes of an index are.

@@ -2,10 +2,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::Reply;
-use crate::fixture::{DIM, SEARCH, Server, config, id, query};
+use crate::fixture::{DIM, SEARCH, Server, config, id, query, uncalibrated};
 
 /// Checks a problem document; `pointer` is that of its first fault, if it has any.
 fn check(reply: &Reply, status: u16, code: &str, pointer: Option<&str>, instance: &str) {
@@ -87,6 +87,10 @@ fn fields_that_cannot_be_are_422_with_their_pointer() {
         (r#"{"queries":[{"vector":GOOD}],"k":"1"}"#, "/k"),
         (r#"{"queries":[{"vector":GOOD}],"k":0}"#, "/k"),
         (r#"{"queries":[{"vector":GOOD}],"k":1,"ef":0}"#, "/ef"),
+        (r#"{"queries":[{"vector":GOOD}],"k":1,"target_recall":1.1}"#, "/target_recall"),
+        (r#"{"queries":[{"vector":GOOD}],"k":1,"target_recall":-0.1}"#, "/target_recall"),
+        (r#"{"queries":[{"vector":GOOD}],"k":1,"target_recall":"most"}"#, "/target_recall"),
+        (r#"{"queries":[{"vector":GOOD}],"k":1,"ef":9,"target_recall":0.9}"#, "/target_recall"),
         (r#"{"queries":[{"vector":GOOD}],"k":1,"exact":1}"#, "/exact"),
         (r#"{"queries":[{"vector":GOOD}],"k":1,"timeout_ms":0}"#, "/timeout_ms"),
         (r#"{"queries":[{"vector":GOOD}],"k":1,"attributes":["title","no"]}"#, "/attributes/1"),
@@ -98,6 +102,19 @@ fn fields_that_cannot_be_are_422_with_their_pointer() {
         (r#"{"queries":[{"item_id":18446744073709551616}],"k":1}"#, "/queries/0/item_id"),
     ];
     check_all(&cases, 422, "INVALID_ARGUMENT");
+}
+
+#[test]
+fn a_recall_of_an_index_without_calibration_is_422_unless_the_search_is_exact() {
+    let server = Server::start_with(config(), vec![uncalibrated()]);
+    let body = |exact: bool| json!({"queries": [{"vector": query(0)}], "k": 3, "target_recall": 0.9, "exact": exact});
+    let mut client = server.client();
+    let reply = client.post(SEARCH, &body(false).to_string());
+    check(&reply, 422, "INVALID_ARGUMENT", Some("/target_recall"), SEARCH);
+    assert!(reply.text().contains("without calibration"), "{}", reply.text());
+    let exact = client.post(SEARCH, &body(true).to_string());
+    assert_eq!((exact.status, exact.json().get("effort")), (200, None));
+    assert_eq!(client.get("/v1/indexes/toy").json()["calibration"], Value::Null);
 }
 
 #[test]

@@ -114,6 +114,18 @@ pub(crate) fn toy() -> ServedIndex {
     }
 }
 
+/// A smaller index of that name, whose effort was never measured.
+pub(crate) fn uncalibrated() -> ServedIndex {
+    let dir = tempfile::tempdir().unwrap();
+    let source = MemorySource::new(items()[..1_000 * DIM].to_vec(), DIM);
+    let params = BuildParams { calibrate: false, ..quick(Metric::Ip) };
+    build_quick(dir.path(), source, &params);
+    // What is mapped stays when the files are gone.
+    let index = Index::open(dir.path(), LoadMode::Mmap).unwrap();
+    let (name, index) = ("toy".to_owned(), Arc::new(index));
+    ServedIndex { name, index, load: LoadMode::Mmap, examples: Vec::new() }
+}
+
 /// A configuration on free loopback ports.
 pub(crate) fn config() -> ServerConfig {
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -130,11 +142,15 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(config: ServerConfig) -> Server {
+        Server::start_with(config, vec![toy()])
+    }
+
+    pub(crate) fn start_with(config: ServerConfig, served: Vec<ServedIndex>) -> Server {
         let (shutdown, stopped) = Shutdown::new();
         let (sender, receiver) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             let ready = move |data, admin| sender.send((data, admin)).unwrap();
-            serve(&config, vec![toy()], ready, stopped)
+            serve(&config, served, ready, stopped)
         });
         let (data, admin) = receiver.recv().expect("the server starts");
         Server { data, admin, shutdown: Some(shutdown), thread: Some(thread) }

@@ -177,9 +177,11 @@ fn replies_have_the_fields_that_the_document_promises() {
         |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
     let server = Server::start(config());
     let mut client = server.client();
-    let body = format!("{{\"queries\":[{{\"item_id\":{}}}],\"k\":1}}", id(0));
+    let query = format!("\"queries\":[{{\"item_id\":{}}}]", id(0));
+    let body = format!("{{{query},\"k\":1,\"target_recall\":0.9}}");
     let reply = client.post(SEARCH, &body).json();
     assert_eq!(keys(&reply), schema("SearchReply"));
+    assert_eq!(keys(&reply["effort"]), schema("Effort"));
     assert_eq!(keys(&reply["results"][0]), schema("QueryResult"));
     assert_eq!(keys(&reply["results"][0]["account"]), schema("Account"));
     assert_eq!(keys(&reply["took_us"]), schema("Took"));
@@ -188,6 +190,8 @@ fn replies_have_the_fields_that_the_document_promises() {
     let detail = client.get("/v1/indexes/toy").json();
     assert_eq!(keys(&detail["build"]), schema("BuildDetail"));
     assert_eq!(keys(&detail["self_check"]), schema("SelfCheck"));
+    assert_eq!(keys(&detail["calibration"]), schema("Calibration"));
+    assert_eq!(keys(&detail["calibration"]["efforts"][0]), schema("Calibrated"));
     assert_eq!(keys(&detail["memory"]), schema("Memory"));
     let examples = client.get("/v1/indexes/toy/examples").json();
     assert_eq!(keys(&examples), schema("ExampleList"));

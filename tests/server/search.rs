@@ -55,6 +55,42 @@ fn a_walk_with_a_large_ef_finds_what_exact_finds() {
 }
 
 #[test]
+fn a_target_recall_is_answered_with_the_effort_that_was_measured() {
+    let server = Server::start(config());
+    let mut client = server.client();
+    let queries: Vec<Value> = (0..64).map(|at| json!({ "vector": query(at) })).collect();
+    let (mut work, mut found) = (Vec::new(), Vec::new());
+    for target in [0.7, 0.95] {
+        let body = json!({ "queries": queries, "k": 10, "target_recall": target });
+        let reply = client.post(SEARCH, &body.to_string()).json();
+        let effort = &reply["effort"];
+        let names: Vec<&String> = effort.as_object().unwrap().keys().collect();
+        assert_eq!(names, ["calibrated_on", "ef", "expected_recall", "rerank", "slack"]);
+        assert_eq!(effort["calibrated_on"], "items");
+        assert!(effort["ef"].as_u64().unwrap() >= 10);
+        let results = reply["results"].as_array().unwrap();
+        let distances = |result: &Value| result["account"]["distances"].as_u64().unwrap();
+        work.push(results.iter().map(distances).sum::<u64>());
+        let hits = (0..64).zip(results).map(|(at, result)| {
+            let exact = oracle(query(at), 10, None);
+            ids(result).iter().filter(|id| exact.iter().any(|(true_id, _)| true_id == *id)).count()
+        });
+        found.push(hits.sum::<usize>());
+        let told = client.get("/v1/indexes/toy").json()["calibration"].clone();
+        assert_eq!(
+            (&told["queries_from"], &told["efforts"][1]["k"]),
+            (&json!("items"), &json!(10))
+        );
+        assert!(told["efforts"][1]["expected_recall"].as_f64().unwrap() > 0.9, "{told}");
+    }
+    assert!(work[0] < work[1] && found[0] < found[1], "{work:?} {found:?}");
+    // Queries of another kind than the items: short of the target, but not by much here.
+    assert!(found[1] > 64 * 10 * 8 / 10, "{found:?}");
+    let body = json!({ "queries": queries, "k": 10 }).to_string();
+    assert_eq!(client.post(SEARCH, &body).json().get("effort"), None);
+}
+
+#[test]
 fn base64_numbers_and_floats_that_need_every_digit_are_the_same_query() {
     let server = Server::start(config());
     let mut client = server.client();

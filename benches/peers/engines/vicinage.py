@@ -11,6 +11,8 @@ from pathlib import Path
 from .base import Peer, hnsw_grid, widths
 
 EF = (10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448, 640)
+# What it is asked to find, by the calibration of the build.
+RECALL = (0.8, 0.85, 0.9, 0.925, 0.95, 0.965, 0.98, 0.985, 0.99, 0.995, 0.999)
 
 
 class Vicinage(Peer):
@@ -34,7 +36,8 @@ class Vicinage(Peer):
         return [{}]
 
     def ladders(self, build, n, metric, k):
-        return [[{"ef": ef} for ef in widths(EF, k)]]
+        lists = [{"ef": ef} for ef in widths(EF, k)]
+        return [lists, [{"target_recall": recall} for recall in RECALL]]
 
 
 class HnswRs(Vicinage):
@@ -52,3 +55,6 @@ class HnswRs(Vicinage):
             }
             for grid in hnsw_grid(n, quick)
         ]
+
+    def ladders(self, build, n, metric, k):
+        return super().ladders(build, n, metric, k)[:1]

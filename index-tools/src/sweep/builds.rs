@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use vicinage::builder::{BuildParams, BuilderKind, CodesChoice};
-use vicinage::index::SearchParams;
+use vicinage::index::{Calibration, Effort, SearchParams};
 use vicinage::types::{ElementType, Metric};
 
 use crate::exit::Failure;
@@ -83,32 +83,139 @@ impl BuildSpec {
     }
 }
 
-/// How an index is searched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) enum SearchSpec {
-    /// The graph is walked with a candidate list of this size.
-    Ef(usize),
+/// How an index is searched: the parameters that are given, of which some go together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SearchSpec {
+    /// The graph is walked with a candidate list of this size,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ef: Option<usize>,
+    /// ends where the rest is this many times as far as the `k`th result,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) slack: Option<f64>,
+    /// and scores so many candidates on their vectors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rerank: Option<usize>,
+    /// The calibration says how hard to search.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) target_recall: Option<f64>,
     /// Every vector is scored.
-    Exact(bool),
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) exact: bool,
 }
 
 impl SearchSpec {
-    pub(crate) fn search(self, k: usize) -> SearchParams {
-        match self {
-            Self::Ef(ef) => SearchParams { ef: Some(ef), ..SearchParams::top(k) },
-            Self::Exact(exact) => SearchParams { exact, ..SearchParams::top(k) },
+    pub(crate) fn exact() -> Self {
+        Self { exact: true, ..Self::default() }
+    }
+
+    pub(crate) fn recall(target: f64) -> Self {
+        Self { target_recall: Some(target), ..Self::default() }
+    }
+
+    /// Checks what the index would refuse in the middle of a sweep.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let walks = self.ef.is_some() || self.slack.is_some() || self.rerank.is_some();
+        let ways = [walks, self.target_recall.is_some(), self.exact];
+        if ways.into_iter().filter(|&given| given).count() != 1 {
+            let found = serde_json::to_string(self).unwrap_or_default();
+            return Err(Failure::usage("a search cannot be that").expected(
+                "ef with or without slack and rerank; or target_recall; or exact",
+                found,
+            ));
         }
+        if let Some(slack) = self.slack.filter(|slack| !(slack.is_finite() && *slack >= 1.0)) {
+            return Err(Failure::usage("--slack cannot be that")
+                .expected("numbers from 1", slack.to_string()));
+        }
+        if let Some(recall) = self.target_recall.filter(|recall| !(0.0..=1.0).contains(recall)) {
+            return Err(Failure::usage("--target-recall cannot be that")
+                .expected("shares from 0 to 1", recall.to_string()));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn search(self, k: usize) -> SearchParams {
+        let Self { ef, slack, rerank, target_recall, exact } = self;
+        let (slack, target_recall) = (slack.map(|x| x as f32), target_recall.map(|x| x as f32));
+        SearchParams { ef, slack, rerank, target_recall, exact, ..SearchParams::top(k) }
     }
 
     /// As it stands in a result line.
     pub(crate) fn params(self) -> Params {
-        let (name, value) = match self {
-            Self::Ef(ef) => ("ef", json!(ef)),
-            Self::Exact(exact) => ("exact", json!(exact)),
-        };
-        Params::from_iter([(name.to_owned(), value)])
+        match json!(self) {
+            serde_json::Value::Object(params) => params,
+            _ => Params::new(),
+        }
     }
+}
+
+/// The searches of a sweep, as flags or a file name them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Searches {
+    pub(crate) ef: Vec<usize>,
+    pub(crate) slack: Vec<f64>,
+    pub(crate) rerank: Vec<usize>,
+    pub(crate) target_recall: Vec<f64>,
+    pub(crate) exact: bool,
+}
+
+impl Searches {
+    /// Whether no effort is named, so that a ladder of ours is climbed, which may end early.
+    pub(crate) fn usual(&self) -> bool {
+        self.ef.is_empty() && self.unlisted() && self.target_recall.is_empty()
+    }
+
+    fn unlisted(&self) -> bool {
+        self.slack.is_empty() && self.rerank.is_empty()
+    }
+
+    /// The searches at `k`, from fast to good. Where nothing is named: those that reach rising
+    /// recalls, as the calibration says, or lists of rising size without one.
+    pub(crate) fn at(&self, k: usize, calibration: Option<&Calibration>) -> Vec<SearchSpec> {
+        let mut searches = match calibration {
+            Some(calibration) if self.usual() => recalls(calibration, k),
+            _ => self.walks(k),
+        };
+        searches.extend(self.target_recall.iter().map(|&target| SearchSpec::recall(target)));
+        searches.extend(self.exact.then(SearchSpec::exact));
+        searches
+    }
+
+    /// Every list with every slack and every number of reranked candidates.
+    fn walks(&self, k: usize) -> Vec<SearchSpec> {
+        if self.ef.is_empty() && self.unlisted() && !self.target_recall.is_empty() {
+            return Vec::new();
+        }
+        let mut ef = if self.ef.is_empty() { ladder(k) } else { self.ef.clone() };
+        ef.iter_mut().for_each(|ef| *ef = (*ef).max(k));
+        ef.sort_unstable();
+        ef.dedup();
+        let (slacks, reranks) = (listed(&self.slack), listed(&self.rerank));
+        let walk = |(slack, rerank)| {
+            let spec = SearchSpec { slack, rerank, ..SearchSpec::default() };
+            ef.iter().map(move |&ef| SearchSpec { ef: Some(ef), ..spec }).collect::<Vec<_>>()
+        };
+        let pairs = slacks.iter().flat_map(|&slack| reranks.iter().map(move |&r| (slack, r)));
+        pairs.flat_map(walk).collect()
+    }
+}
+
+/// What is listed, or once nothing.
+fn listed<T: Copy>(values: &[T]) -> Vec<Option<T>> {
+    if values.is_empty() { vec![None] } else { values.iter().copied().map(Some).collect() }
+}
+
+/// Recalls that give a curve from fast to good.
+const RECALLS: [f64; 12] =
+    [0.8, 0.85, 0.9, 0.925, 0.95, 0.965, 0.975, 0.98, 0.985, 0.99, 0.995, 0.999];
+
+/// The recalls that differ in what they cost: from some recall on all are the best there is.
+fn recalls(calibration: &Calibration, k: usize) -> Vec<SearchSpec> {
+    let mut searches: Vec<(SearchSpec, Option<Effort>)> =
+        RECALLS.map(|r| (SearchSpec::recall(r), calibration.effort(k, r as f32))).into();
+    searches.dedup_by_key(|(_, effort)| effort.map(|effort| effort.recall.to_bits()));
+    searches.into_iter().map(|(search, _)| search).collect()
 }
 
 /// Candidate lists that give a curve from fast to good: from `k` in steps of about √2.
@@ -125,6 +232,9 @@ pub(crate) struct Config {
     pub(crate) dataset: Vec<String>,
     pub(crate) k: Vec<usize>,
     pub(crate) ef: Vec<usize>,
+    pub(crate) slack: Vec<f64>,
+    pub(crate) rerank: Vec<usize>,
+    pub(crate) target_recall: Vec<f64>,
     pub(crate) exact: bool,
     pub(crate) threads: Vec<usize>,
     pub(crate) rate: Vec<f64>,
@@ -145,6 +255,8 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use vicinage::index::{CalibrationPath, CalibrationPoint};
+
     use super::*;
 
     #[test]
@@ -154,6 +266,55 @@ mod tests {
             let steps = ladder(k);
             assert!(steps[0] >= k && steps.windows(2).all(|pair| pair[0] < pair[1]));
         }
+    }
+
+    #[test]
+    fn a_search_has_the_parameters_that_are_given() {
+        for text in [
+            r#"{"ef":40}"#,
+            r#"{"ef":40,"slack":1.3,"rerank":12}"#,
+            r#"{"target_recall":0.95}"#,
+            r#"{"exact":true}"#,
+        ] {
+            let spec: SearchSpec = serde_json::from_str(text).unwrap();
+            spec.check().unwrap();
+            assert_eq!(serde_json::to_string(&spec).unwrap(), text);
+        }
+        for text in
+            ["{}", r#"{"ef":4,"target_recall":0.9}"#, r#"{"slack":0.9}"#, r#"{"target_recall":2}"#]
+        {
+            assert!(serde_json::from_str::<SearchSpec>(text).unwrap().check().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn searches_are_what_is_named_or_a_ladder() {
+        let point = |ef, recall| CalibrationPoint {
+            ef,
+            slack: None,
+            rerank: ef,
+            recall,
+            distances: ef as f32,
+            microseconds: None,
+        };
+        let points = vec![point(10, 0.7), point(40, 0.96)];
+        let calibration = Calibration {
+            queries_from: "queries".to_owned(),
+            queries: 9,
+            paths: vec![CalibrationPath { k: 10, points }],
+        };
+        let at = |searches: Searches| searches.at(10, Some(&calibration));
+        let usual = at(Searches::default());
+        assert_eq!(usual.first(), Some(&SearchSpec::recall(0.8)));
+        assert_eq!(usual.last(), Some(&SearchSpec::recall(0.965)), "the best there is");
+        assert_eq!(Searches::default().at(10, None).len(), ladder(10).len());
+        let named = |ef: &[usize], slack: &[f64], target: &[f64]| {
+            let (ef, slack, target_recall) = (ef.to_vec(), slack.to_vec(), target.to_vec());
+            at(Searches { ef, slack, target_recall, exact: true, ..Searches::default() })
+        };
+        assert_eq!(named(&[40, 4], &[1.1, 1.3], &[]).len(), 5);
+        assert_eq!(named(&[], &[], &[0.9]), [SearchSpec::recall(0.9), SearchSpec::exact()]);
+        assert_eq!(named(&[], &[1.2], &[]).len(), ladder(10).len() + 1);
     }
 
     #[test]

@@ -26,6 +26,7 @@ use crate::queries::Queries;
 use crate::results::Params;
 use crate::runbook::{Base, LiveTruth, write_truth};
 use crate::truth::{Wanted, find, thread_pool};
+use crate::units::as_written;
 
 /// Names in the folder of a build.
 const INDEX: &str = "index";
@@ -223,7 +224,8 @@ fn read_report(spec: &BuildSpec, told: &Value) -> Result<Built, Failure> {
     }
     let made = &report["meta"]["build"];
     let mut build = spec.params();
-    build.insert("alpha".to_owned(), made["alpha"].as_f64().map_or(Value::Null, shortest));
+    let alpha = made["alpha"].as_f64().map(|alpha| as_written(alpha as f32));
+    build.insert("alpha".to_owned(), json!(alpha));
     build.insert("backfill".to_owned(), made["backfill"].clone());
     build.insert("threads".to_owned(), json!(spec.threads));
     Ok(Built {
@@ -235,9 +237,4 @@ fn read_report(spec: &BuildSpec, told: &Value) -> Result<Built, Failure> {
         writer: report["meta"]["writer"].as_str().ok_or_else(incomplete)?.to_owned(),
         commit: COMMIT.map(str::to_owned),
     })
-}
-
-/// A number that was an f32, as people write it: 1.1, not 1.10000002.
-fn shortest(value: f64) -> Value {
-    (value as f32).to_string().parse::<f64>().map_or(Value::Null, |value| json!(value))
 }

@@ -58,7 +58,7 @@ pub(crate) fn measure(
             // A scan visits what it scores.
             let (distances, visited) = (Some(each), Some(each));
             let judged = Judged { recall, distances, visited, filter: Some(figures) };
-            for way in ground.ways(SearchSpec::Exact(true)) {
+            for way in ground.ways(SearchSpec::exact()) {
                 let line =
                     Point { filter: judged.filter.clone(), ..ground.line(&subject.facts, way) };
                 match results.find(&line.key()) {

@@ -35,7 +35,7 @@ use vicinage::index::{Index, LoadMode};
 use vicinage::types::{ElementType, Metric};
 use vicinage_datasets::{IdMatrix, InputSpec};
 
-use self::builds::{BuildSpec, Config, SearchSpec, ladder};
+use self::builds::{BuildSpec, Config, SearchSpec, Searches};
 use self::cache::Cache;
 use self::points::{Facts, Ground, Subject, measure};
 use self::remote::Remote;
@@ -57,7 +57,7 @@ use crate::workload::Workload;
 #[command(after_help = "\
 Examples:
   index-tools sweep --dataset fashion-mnist-784-euclidean.hdf5
-      one build, a curve of ef at k 10, one thread, into sweep.jsonl
+      one build, a curve of recalls at k 10, one thread, into sweep.jsonl
   index-tools sweep --dataset onet-jobs --k 10,100 --max-degree 16,32,48 --out jobs.jsonl
   index-tools sweep --input items.npy --queries users.npy --metric ip --threads 1,2 --pin
   index-tools sweep --dataset tt --ef 100 --rate 500,1000,2000,4000
@@ -100,9 +100,20 @@ pub(crate) struct SweepArgs {
     /// How many items to ask for [default: 10]
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     k: Vec<usize>,
-    /// Sizes of the candidate list [default: from k on in steps of √2, until nothing is missed]
+    /// Sizes of the candidate list [default: what reaches recalls from 0.8 to 0.999 by the
+    /// calibration of the index; without one, from k on in steps of √2, until nothing is missed]
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     ef: Vec<usize>,
+    /// End a search where what is left is so many times as far as the kth result, 1 or more; each
+    /// with every --ef [default: the candidate list alone ends it]
+    #[arg(long, value_name = "X,…", value_delimiter = ',', conflicts_with = "server")]
+    slack: Vec<f64>,
+    /// Candidates that are scored on their vectors; each with every --ef [default: by the codes]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', conflicts_with = "server")]
+    rerank: Vec<usize>,
+    /// Shares of the true neighbors to search for, as hard as the calibration of the index says
+    #[arg(long, value_name = "SHARE,…", value_delimiter = ',')]
+    target_recall: Vec<f64>,
     /// Also search exactly
     #[arg(long)]
     exact: bool,
@@ -124,12 +135,13 @@ pub(crate) struct SweepArgs {
     min_seconds: Option<f64>,
     /// Filtered workload, as `datasets generate filters` writes it: its groups are measured in place
     /// of the plain queries, by exact search among what passes
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["server", "ef", "exact", "ann_benchmarks_out"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["server", "ef", "slack", "rerank",
+        "target_recall", "exact", "ann_benchmarks_out"])]
     filters: Option<PathBuf>,
     /// Runbook of insertions, deletions and replacements (big-ann's YAML): its searches are measured
     /// in place of the plain queries, by exact scan over what is live
-    #[arg(long, value_name = "FILE.yaml", conflicts_with_all = ["filters", "server", "ef", "exact",
-        "ann_benchmarks_out"])]
+    #[arg(long, value_name = "FILE.yaml", conflicts_with_all = ["filters", "server", "ef", "slack",
+        "rerank", "target_recall", "exact", "ann_benchmarks_out"])]
     runbook: Option<PathBuf>,
     /// Measure a running server, over HTTP, instead of building
     #[arg(long, value_name = "URL", requires = "index")]
@@ -217,8 +229,7 @@ struct Plan {
     sets: Vec<Set>,
     builds: Vec<BuildSpec>,
     k: Vec<usize>,
-    ef: Vec<usize>,
-    exact: bool,
+    searches: Searches,
     threads: Vec<usize>,
     paces: Vec<Pace>,
     rounds: usize,
@@ -227,6 +238,11 @@ struct Plan {
     processors: Vec<usize>,
     /// Where result files of ann-benchmarks go.
     ann_benchmarks: Option<PathBuf>,
+}
+
+/// The flag, or what is configured where it says nothing.
+fn first<T: Clone>(flag: &[T], configured: Vec<T>) -> Vec<T> {
+    if flag.is_empty() { configured } else { flag.to_vec() }
 }
 
 /// The first that says anything.
@@ -246,14 +262,19 @@ impl Plan {
         let config = args.config.as_ref().map(Config::read).transpose()?.unwrap_or_default();
         let builds = args.builds.specs(config.build);
         builds.iter().try_for_each(BuildSpec::check)?;
-        let rates = if args.rate.is_empty() { config.rate } else { args.rate.clone() };
+        let rates = first(&args.rate, config.rate);
         let min_seconds = args.min_seconds.or(config.min_seconds).unwrap_or(2.0);
         let plan = Self {
             sets: sets(args, config.dataset)?,
             builds,
             k: either(&args.k, config.k, 10),
-            ef: if args.ef.is_empty() { config.ef } else { args.ef.clone() },
-            exact: args.exact || config.exact,
+            searches: Searches {
+                ef: first(&args.ef, config.ef),
+                slack: first(&args.slack, config.slack),
+                rerank: first(&args.rerank, config.rerank),
+                target_recall: first(&args.target_recall, config.target_recall),
+                exact: args.exact || config.exact,
+            },
             threads: either(&args.threads, config.threads, 1),
             paces: match rates.is_empty() {
                 true => vec![Pace::Closed],
@@ -270,11 +291,13 @@ impl Plan {
     }
 
     fn check(&self, rates: &[f64]) -> Result<(), Failure> {
-        let counts = self.k.iter().chain(&self.ef).chain(&self.threads).chain([&self.rounds]);
+        let searches = self.searches.ef.iter().chain(&self.searches.rerank);
+        let counts = self.k.iter().chain(searches).chain(&self.threads).chain([&self.rounds]);
         if counts.into_iter().any(|&count| count == 0) {
             return Err(Failure::usage("nothing can be measured")
-                .expected("--k, --ef, --threads and --rounds from 1", "0"));
+                .expected("--k, --ef, --rerank, --threads and --rounds from 1", "0"));
         }
+        self.searches.at(1, None).iter().try_for_each(SearchSpec::check)?;
         if let Some(rate) = rates.iter().find(|rate| !(rate.is_finite() && **rate > 0.0)) {
             return Err(Failure::usage("--rate cannot be")
                 .expected("queries a second above 0", rate.to_string()));
@@ -290,16 +313,6 @@ impl Plan {
     /// The most that is asked for.
     fn most(&self) -> usize {
         self.k.iter().copied().max().unwrap_or(1)
-    }
-
-    /// The searches at `k`, from fast to good.
-    fn searches(&self, k: usize) -> Vec<SearchSpec> {
-        let mut ef = if self.ef.is_empty() { ladder(k) } else { self.ef.clone() };
-        ef.iter_mut().for_each(|ef| *ef = (*ef).max(k));
-        ef.sort_unstable();
-        ef.dedup();
-        let exact = self.exact.then_some(SearchSpec::Exact(true));
-        ef.into_iter().map(SearchSpec::Ef).chain(exact).collect()
     }
 }
 

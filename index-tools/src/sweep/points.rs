@@ -1,7 +1,7 @@
 //! Points: what is measured, judged once and then timed in rounds.
 
 use serde_json::json;
-use vicinage::index::Index;
+use vicinage::index::{Calibration, Index};
 use vicinage::kernels;
 use vicinage::progress::Progress;
 use vicinage::types::Metric;
@@ -40,6 +40,8 @@ pub(crate) struct Facts {
     bytes_per_vector: Option<f64>,
     resident_mib: Option<f64>,
     isa: Option<String>,
+    /// Decides the searches where none are named.
+    calibration: Option<Calibration>,
 }
 
 /// An engine with an index in it.
@@ -64,6 +66,7 @@ impl Facts {
             bytes_per_vector: Some(built.bytes_per_vector),
             resident_mib,
             isa: kernels::active().ok().map(|isa| isa.name().to_owned()),
+            calibration: index.calibration().cloned(),
         }
     }
 
@@ -82,6 +85,7 @@ impl Facts {
             bytes_per_vector: None,
             resident_mib: None,
             isa: kernels::active().ok().map(|isa| isa.name().to_owned()),
+            calibration: None,
         }
     }
 
@@ -101,6 +105,7 @@ impl Facts {
             bytes_per_vector: Some(remote.bytes_per_vector()),
             resident_mib: remote.resident_mib(),
             isa: None,
+            calibration: None,
             build,
         }
     }
@@ -254,7 +259,12 @@ impl Ground<'_> {
         report: &Reporter,
     ) -> Result<Vec<Open<'a, Plain<'a, E>>>, Failure> {
         let mut opened = Vec::new();
-        for search in self.plan.searches(self.k) {
+        let mut all_found = false;
+        for search in self.plan.searches.at(self.k, subject.facts.calibration.as_ref()) {
+            // The steps of the ladder were ours, so we may stop; named ones are all measured.
+            if all_found && !search.exact {
+                continue;
+            }
             let mut judged: Option<Judged> = None;
             for way in self.ways(search) {
                 if let Some(point) = results.find(&self.line(&subject.facts, way).key()) {
@@ -274,11 +284,8 @@ impl Ground<'_> {
                 let plain = Plain { engine: &subject.engine, queries: self.queries };
                 opened.push(Open::new(&subject.facts, plain, way, judged));
             }
-            // The steps of the ladder were ours, so we may stop; named ones are all measured.
-            let all_found = judged.is_some_and(|judged| judged.recall.distance >= ALL_FOUND);
-            if self.plan.ef.is_empty() && all_found {
-                break;
-            }
+            all_found = self.plan.searches.usual()
+                && judged.is_some_and(|judged| judged.recall.distance >= ALL_FOUND);
         }
         Ok(opened)
     }

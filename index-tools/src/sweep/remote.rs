@@ -13,6 +13,7 @@ use vicinage::types::{Metric, NodeId};
 use crate::exit::{Exit, Failure};
 use crate::measure::Engine;
 use crate::results::Params;
+use crate::units::as_written;
 
 /// An index behind HTTP.
 pub(crate) struct Remote {
@@ -135,6 +136,9 @@ impl Engine for Remote {
         });
         if let Some(ef) = params.ef {
             request["ef"] = json!(ef);
+        }
+        if let Some(recall) = params.target_recall {
+            request["target_recall"] = json!(as_written(recall));
         }
         if params.exact {
             request["exact"] = json!(true);

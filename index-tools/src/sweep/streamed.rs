@@ -35,7 +35,7 @@ pub(crate) fn measure(
         Stream { runbook: &runbook, base: &base, queries, metric: set.metric, k, truth: &truth };
     let build = Params::from_iter([("index".to_owned(), json!("flat"))]);
     let facts = Facts::of_scan(base.rows(), base.dim(), set.metric, build);
-    let way = Way { search: SearchSpec::Exact(true), threads: 1, pace: Pace::Closed };
+    let way = Way { search: SearchSpec::exact(), threads: 1, pace: Pace::Closed };
     let mut points = Vec::new();
     for step in replay(&stream, report)? {
         let point = point(ground, &facts, way, step)?;

@@ -115,6 +115,7 @@ impl Loaded {
         ids: Option<PathBuf>,
         report: &Reporter,
     ) -> Result<Map<String, Value>, Failure> {
+        search.check()?;
         let params = search.search(k);
         let (mut distances, mut visited) = (Value::Null, Value::Null);
         if let Some(path) = ids {

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use crate::support::run;
 
-const VERBS: [&str; 13] = [
+const VERBS: [&str; 14] = [
     "plan",
     "build",
     "inspect",
+    "tune",
     "verify",
     "convert",
     "truth",

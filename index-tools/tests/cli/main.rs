@@ -5,6 +5,7 @@
 //! | `support` | running the binary, small inputs |
 //! | `help` | usage, help, completions |
 //! | `build` | plan and build, and what they refuse |
+//! | `calibration` | presets, queries to calibrate with, searches that name a recall, tune |
 //! | `convert` | through the file formats |
 //! | `sidecar` | attributes that lie in a second file |
 //! | `look` | inspect, verify, query |
@@ -19,6 +20,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
 
 mod build;
+mod calibration;
 mod convert;
 mod curves;
 mod datasets;

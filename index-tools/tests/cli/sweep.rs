@@ -15,7 +15,7 @@ use vicinage::server::{ServedIndex, ServerConfig, Shutdown, serve};
 use vicinage_datasets::{InputSpec, describe_hdf5, read_distances, read_ids};
 
 use crate::measure::nearest;
-use crate::support::{command, inputs, run};
+use crate::support::{DIM, command, components, inputs, run, write_vectors};
 
 /// The set of the tests, in few and short rounds.
 const SWEEP: &str = "sweep --input items.npy --queries queries.npy --metric l2 --name small \
@@ -94,9 +94,43 @@ fn a_line_says_all_of_a_point() {
 }
 
 #[test]
-fn the_usual_ladder_ends_where_all_is_found() {
+fn the_usual_searches_are_what_reaches_rising_recalls() {
     let dir = inputs();
-    run(dir.path(), SWEEP).ok();
+    // Few edges, so that short lists miss some.
+    run(dir.path(), &format!("{SWEEP} --max-degree 4 --exact")).ok().says(&["target_recall 0.8"]);
+    let mut lines = lines(&dir.path().join("sweep.jsonl"));
+    assert_eq!(lines.pop().unwrap()["search"], json!({"exact": true}));
+    assert!(lines.len() >= 3, "{lines:?}");
+    for pair in lines.windows(2) {
+        let target = |line: &Value| number(&line["search"], "target_recall");
+        assert!(target(&pair[0]) < target(&pair[1]));
+        let work = |line: &Value| number(line, "distances_per_query");
+        assert!(work(&pair[0]) <= work(&pair[1]), "{pair:?}");
+    }
+    assert_eq!(lines[0]["search"], json!({"target_recall": 0.8}));
+}
+
+#[test]
+fn slack_and_rerank_are_crossed_with_ef_and_stand_beside_recalls() {
+    let dir = inputs();
+    let words = "--ef 20,40 --slack 1.1,1.5 --rerank 12 --target-recall 0.9";
+    run(dir.path(), &format!("{SWEEP} {words}")).ok().says(&["ef 40", "slack 1.5"]);
+    let lines = lines(&dir.path().join("sweep.jsonl"));
+    let searches: Vec<&Value> = lines.iter().map(|line| &line["search"]).collect();
+    let walk = |ef: usize, slack: f64| json!({"ef": ef, "slack": slack, "rerank": 12});
+    let recall = json!({"target_recall": 0.9});
+    let expected = [walk(20, 1.1), walk(40, 1.1), walk(20, 1.5), walk(40, 1.5), recall];
+    assert_eq!(searches, expected.iter().collect::<Vec<_>>());
+    let work: Vec<f64> = lines.iter().map(|line| number(line, "distances_per_query")).collect();
+    assert!(work[1] <= work[3], "a smaller slack ends a search earlier: {work:?}");
+}
+
+#[test]
+fn without_a_calibration_the_ladder_of_ef_ends_where_all_is_found() {
+    let dir = inputs();
+    // So few that searches with longer lists are scans.
+    write_vectors(&dir.path().join("few.npy"), DIM, components(500 * DIM, 1));
+    run(dir.path(), &SWEEP.replace("items.npy", "few.npy")).ok();
     let lines = lines(&dir.path().join("sweep.jsonl"));
     let recalls: Vec<f64> = lines.iter().map(|line| number(line, "recall_distance")).collect();
     let (last, rest) = recalls.split_last().unwrap();
@@ -158,7 +192,7 @@ fn a_load_is_offered_at_a_rate() {
 #[test]
 fn a_file_says_what_is_swept_and_flags_go_before_it() {
     let dir = inputs();
-    let config = "k = [3]\nef = [30]\nrounds = 2\nmin_seconds = 0.01\n\
+    let config = "k = [3]\nef = [30]\nslack = [1.5]\nrounds = 2\nmin_seconds = 0.01\n\
         [[build]]\nmax_degree = 6\nalpha = 1.2\n[[build]]\nmax_degree = 8\nalpha = 1.2\n";
     fs::write(dir.path().join("sweep.toml"), config).unwrap();
     let words = "sweep --config sweep.toml --input items.npy --queries queries.npy --metric ip";
@@ -166,7 +200,8 @@ fn a_file_says_what_is_swept_and_flags_go_before_it() {
     let lines = lines(&dir.path().join("sweep.jsonl"));
     let degrees: Vec<&Value> = lines.iter().map(|line| &line["build"]["max_degree"]).collect();
     assert_eq!(degrees, [&json!(6), &json!(8)]);
-    assert!(lines.iter().all(|l| l["search"] == json!({"ef": 25}) && l["k"] == 3));
+    let search = json!({"ef": 25, "slack": 1.5});
+    assert!(lines.iter().all(|l| l["search"] == search && l["k"] == 3));
     assert!(lines.iter().all(|l| l["build"]["alpha"] == 1.2));
 }
 
@@ -181,6 +216,9 @@ fn refuses_what_cannot_be_swept() {
     sweep("--dataset .").fails(2, &["holds no set"]);
     let set = "--input items.npy --queries queries.npy --metric l2";
     sweep(&format!("{set} --k 0")).fails(2, &["from 1"]);
+    sweep(&format!("{set} --rerank 0")).fails(2, &["from 1"]);
+    sweep(&format!("{set} --slack 0.5")).fails(2, &["--slack", "from 1"]);
+    sweep(&format!("{set} --target-recall 1.5")).fails(2, &["--target-recall", "0 to 1"]);
     sweep(&format!("{set} --rate 0")).fails(2, &["--rate", "above 0"]);
     sweep(&format!("{set} --rate nan")).fails(2, &["--rate"]);
     sweep(&format!("{set} --threads 5000 --pin")).fails(2, &["--pin"]);
@@ -285,6 +323,14 @@ fn the_worker_speaks_the_protocol_of_the_peers() {
     assert_eq!((&answer["ok"], &answer["python_loop"]), (&json!(true), &json!(false)));
     assert!(number(&answer, "queries") >= 50.0 && number(&answer, "seconds") > 0.0);
     let ids = read_ids(&dir.path().join("ids.npy").into()).unwrap();
+    for (params, ok) in [
+        (json!({"target_recall": 0.9}), true),
+        (json!({"ef": 20, "slack": 1.2, "rerank": 12}), true),
+        (json!({"ef": 20, "target_recall": 0.9}), false),
+    ] {
+        let search = json!({"cmd": "search", "search": params, "k": 5, "min_seconds": 0.01});
+        assert_eq!(worker.ask(&search)["ok"], ok, "{params}");
+    }
     for query in 0..50 {
         let near: Vec<u64> =
             nearest("l2", query, 5).into_iter().map(|(_, row)| row as u64).collect();
