@@ -123,6 +123,8 @@ class Duel:
                 print(f"that is over the budget of {self.options.budget:.0f} s", flush=True)
             for number in range(self.options.rounds):
                 configs = self.round(number, configs, fleet)
+                if self.options.against_itself:
+                    fleet.renew()
                 spent = time.monotonic() - start
                 print(f"round {number + 1} of {self.options.rounds}, {spent:.0f} s", flush=True)
             self.write(configs, fleet, time.monotonic() - start)
@@ -397,6 +399,14 @@ class Fleet:
             self.release()
             self.start(config.engine, config.build)
         return self.live[config.group]
+
+    def renew(self) -> None:
+        """Ends all, to be loaded anew in the next round: what sets two processes of one build apart
+        for as long as they live is then part of the spread over rounds."""
+        for worker in self.live.values():
+            worker.close()
+        self.live.clear()
+        self.kept_text = "All indexes were loaded anew in each round."
 
     def release(self) -> None:
         """Ends what is not kept."""
