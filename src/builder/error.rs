@@ -16,7 +16,7 @@ pub(super) const LARGEST_SQUARE: f32 = f32::MAX / 16.0;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// [`Progress::cancelled`] said yes.
+    /// [`crate::progress::Progress::cancelled`] said yes.
     #[error("stopped before it was done; nothing was written")]
     Cancelled,
     /// A parameter that cannot be.
