@@ -11,8 +11,12 @@ from pathlib import Path
 from .base import Peer, hnsw_grid, widths
 
 EF = (10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448, 640)
-# What it is asked to find, by the calibration of the build.
-RECALL = (0.8, 0.85, 0.9, 0.925, 0.95, 0.965, 0.98, 0.985, 0.99, 0.995, 0.999)
+# Where a search stops, as a multiple of the kth distance. By inner product distances count from
+# the largest that there can be, so that they lie close together.
+SLACK = (1.05, 1.1, 1.15, 1.2, 1.25, 1.3, 1.4, 1.6)
+SLACK_IP = (1.01, 1.02, 1.03, 1.04, 1.06, 1.08, 1.12)
+# Lists that leave the end of a search to the slack, as multiples of k.
+LONG = (16, 48)
 
 
 class Vicinage(Peer):
@@ -37,7 +41,8 @@ class Vicinage(Peer):
 
     def ladders(self, build, n, metric, k):
         lists = [{"ef": ef} for ef in widths(EF, k)]
-        return [lists, [{"target_recall": recall} for recall in RECALL]]
+        slacks = SLACK_IP if metric == "ip" else SLACK
+        return [lists, *([{"ef": long * k, "slack": s} for s in slacks] for long in LONG)]
 
 
 class HnswRs(Vicinage):
