@@ -56,7 +56,7 @@ mod tests;
 use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::{CodeQuery, Isa};
+use crate::kernels::{CODE_BYTES, CodeQuery, Isa};
 use crate::types::{NodeId, named};
 
 pub use encode::encode_rows;
@@ -134,7 +134,7 @@ macro_rules! with_codes {
 }
 
 /// Code bytes come in groups of so many; the kernels have no tails.
-const GROUP: usize = 32;
+const GROUP: usize = CODE_BYTES;
 
 /// A cache line.
 const LINE: usize = 64;
