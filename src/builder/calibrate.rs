@@ -130,10 +130,10 @@ impl Bench<'_> {
         let enough = recall(most) - RERANK_LOSS;
         let extra = [0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.3];
         let tried = extra.map(|extra| self.k + (self.k as f32 * extra).ceil() as usize);
-        tried
-            .into_iter()
-            .find(|rerank| *rerank >= most || recall(*rerank) >= enough)
-            .unwrap_or(most)
+        let tried: Vec<usize> = tried.into_iter().filter(|rerank| *rerank < most).collect();
+        // More candidates never find less.
+        let first = tried.partition_point(|rerank| recall(*rerank) < enough);
+        tried.get(first).copied().unwrap_or(most)
     }
 
     /// Asks all questions; what came of it, and where the list of the middle query ended.

@@ -70,9 +70,9 @@ impl Beam {
         self.offer(scorer, fresh, &mut stats);
         while let Some(node) = self.pool.expand_next() {
             stats.visited += 1;
-            // What is expanded next is this unless a closer one comes now; its list arrives while
-            // the batch is scored.
-            if let Some(next) = self.pool.peek() {
+            // What is expanded next is one of these unless a closer one comes now; their lists
+            // arrive while the batch is scored.
+            for next in self.pool.upcoming() {
                 scorer.prefetch_list(layer.list(next));
             }
             // An unused slot holds the node whose list it is, which has been seen.
@@ -90,6 +90,7 @@ impl Beam {
                 break;
             }
         }
+        self.pool.settle();
         stats
     }
 

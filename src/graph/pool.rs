@@ -10,16 +10,24 @@ use crate::types::{Neighbor, NodeId};
 /// bit 63           32 31          1      0
 ///     distance, sortable   node      expanded
 /// ```
+/// Lists over [`LONG`] come in two parts, so that an insertion does not move thousands of entries:
+/// new ones enter `recent`, which is merged into `keys` when it is full. Both parts together are
+/// at any time what the one list would be.
 #[derive(Debug, Default)]
 pub struct Pool {
-    keys: Vec<u64>,
+    keys: List,
+    recent: List,
     capacity: usize,
-    /// Every entry before this one is expanded.
-    cursor: usize,
     /// Keys from here on are of no interest.
     limit: u64,
     stop: Stop,
 }
+
+/// Longer lists come in two parts: where `cargo bench --bench search pool` has them ahead.
+const LONG: usize = 512;
+
+/// Entries of the recent part.
+const RECENT: usize = 128;
 
 /// When a search is over before every entry of its list is expanded: once the closest of them that
 /// is left lies farther than `slack` times the `k`th closest. Such entries do not enter the list
@@ -35,6 +43,12 @@ pub struct Stop {
 impl Stop {
     /// The list decides alone.
     pub const NEVER: Self = Self { k: 1, slack: f32::INFINITY };
+
+    /// The greatest key that is not too far, by that of the `k`th closest.
+    #[inline(always)]
+    fn farthest(self, kth: u64) -> u64 {
+        key(neighbor(kth).distance * self.slack, NodeId(u32::MAX >> 1))
+    }
 }
 
 impl Default for Stop {
@@ -67,13 +81,85 @@ fn neighbor(key: u64) -> Neighbor {
     Neighbor { distance: unsortable((key >> 32) as u32), node: NodeId(key as u32 >> 1) }
 }
 
+/// Ascending keys.
+#[derive(Debug, Default)]
+struct List {
+    keys: Vec<u64>,
+    /// Every entry before this one is expanded.
+    cursor: usize,
+}
+
+impl List {
+    fn reset(&mut self, capacity: usize) {
+        self.keys.clear();
+        self.keys.reserve(capacity + 1);
+        self.cursor = 0;
+    }
+
+    #[inline(always)]
+    fn insert(&mut self, key: u64) {
+        let at = self.keys.partition_point(|other| *other < key);
+        self.keys.insert(at, key);
+        self.cursor = self.cursor.min(at);
+    }
+
+    /// Moves the cursor to the first entry that is not expanded; its key.
+    #[inline(always)]
+    fn first_unexpanded(&mut self) -> Option<u64> {
+        while let Some(key) = self.keys.get(self.cursor) {
+            if key & EXPANDED == 0 {
+                return Some(*key);
+            }
+            self.cursor += 1;
+        }
+        None
+    }
+
+    /// What is not expanded, the least first.
+    #[inline(always)]
+    fn unexpanded(&self) -> impl Iterator<Item = u64> + '_ {
+        let rest = self.keys[self.cursor.min(self.keys.len())..].iter();
+        rest.copied().filter(|key| key & EXPANDED == 0)
+    }
+
+    /// Marks the entry at the cursor.
+    #[inline(always)]
+    fn expand(&mut self) {
+        self.keys[self.cursor] |= EXPANDED;
+        self.cursor += 1;
+    }
+
+    /// Takes in the entries of `other` and keeps the `capacity` least.
+    fn merge(&mut self, other: &mut Self, capacity: usize) {
+        let (mut old, mut new) = (self.keys.len(), other.keys.len());
+        while old + new > capacity {
+            if old == 0 || (new > 0 && other.keys[new - 1] > self.keys[old - 1]) {
+                new -= 1;
+            } else {
+                old -= 1;
+            }
+        }
+        self.keys.resize(old + new, 0);
+        // From the end: what lies behind a new entry moves by as many places as there are new
+        // entries before it.
+        while new > 0 {
+            let key = other.keys[new - 1];
+            let at = self.keys[..old].partition_point(|other| *other < key);
+            self.keys.copy_within(at..old, at + new);
+            self.keys[at + new - 1] = key;
+            (old, new) = (at, new - 1);
+            self.cursor = self.cursor.min(at);
+        }
+        other.reset(0);
+    }
+}
+
 impl Pool {
     /// Empties the pool and lets it hold `capacity` entries.
     pub fn reset(&mut self, capacity: usize, stop: Stop) {
-        self.keys.clear();
-        self.keys.reserve(capacity + 1);
+        self.keys.reset(capacity);
+        self.recent.reset(if capacity > LONG { RECENT } else { 0 });
         self.capacity = capacity;
-        self.cursor = 0;
         self.limit = u64::MAX;
         self.stop = stop;
     }
@@ -81,55 +167,100 @@ impl Pool {
     /// Offers nodes that the pool has not been offered before.
     #[inline(always)]
     pub fn insert(&mut self, nodes: &[NodeId], distances: &[f32]) {
-        for (node, distance) in nodes.iter().zip(distances) {
-            let key = key(*distance, *node);
+        let keys = nodes.iter().zip(distances).map(|(node, distance)| key(*distance, *node));
+        if self.capacity > LONG {
+            return self.insert_long(keys);
+        }
+        for key in keys {
             if key >= self.limit {
                 continue;
             }
-            if self.keys.len() == self.capacity {
-                self.keys.pop();
+            let list = &mut self.keys;
+            if list.keys.len() == self.capacity {
+                list.keys.pop();
             }
-            let at = self.keys.partition_point(|other| *other < key);
-            self.keys.insert(at, key);
-            self.cursor = self.cursor.min(at);
-            if self.keys.len() == self.capacity {
-                self.limit = self.limit.min(self.keys[self.capacity - 1]);
+            list.insert(key);
+            if list.keys.len() == self.capacity {
+                self.limit = self.limit.min(list.keys[self.capacity - 1]);
             }
         }
         if self.stop.slack < f32::INFINITY
-            && let Some(kth) = self.keys.get(self.stop.k - 1)
+            && let Some(kth) = self.keys.keys.get(self.stop.k - 1)
         {
-            let farthest = neighbor(*kth).distance * self.stop.slack;
-            self.limit = self.limit.min(key(farthest, NodeId(u32::MAX >> 1)));
+            self.limit = self.limit.min(self.stop.farthest(*kth));
         }
+    }
+
+    /// [`Pool::insert`] into a list of two parts.
+    fn insert_long(&mut self, keys: impl Iterator<Item = u64>) {
+        for key in keys {
+            if key < self.limit {
+                if self.recent.keys.len() == RECENT {
+                    self.keys.merge(&mut self.recent, self.capacity);
+                }
+                self.recent.insert(key);
+            }
+        }
+        let held = self.keys.keys.len() + self.recent.keys.len();
+        if held >= self.capacity {
+            self.limit = self.limit.min(self.ranked(self.capacity));
+        }
+        if self.stop.slack < f32::INFINITY && held >= self.stop.k {
+            self.limit = self.limit.min(self.stop.farthest(self.ranked(self.stop.k)));
+        }
+    }
+
+    /// The key of a rank, the least having rank 1, over both parts; they have as many.
+    fn ranked(&self, rank: usize) -> u64 {
+        let (old, new) = (&self.keys.keys, &self.recent.keys);
+        // How many of that many are new.
+        let (mut low, mut high) = (rank.saturating_sub(old.len()), rank.min(new.len()));
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if new[middle] < old[rank - middle - 1] {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let last = |list: &[u64], count: usize| count.checked_sub(1).map(|at| list[at]);
+        last(new, low).max(last(old, rank - low)).unwrap_or(u64::MAX)
     }
 
     /// The closest node whose neighbors have not been read, marked as read.
     #[inline(always)]
     pub fn expand_next(&mut self) -> Option<NodeId> {
-        while let Some(key) = self.keys.get_mut(self.cursor) {
-            self.cursor += 1;
-            if *key > self.limit {
-                return None;
-            }
-            if *key & EXPANDED == 0 {
-                *key |= EXPANDED;
-                return Some(neighbor(*key).node);
-            }
+        let recent = self.recent.first_unexpanded().unwrap_or(u64::MAX);
+        let key = self.keys.first_unexpanded().unwrap_or(u64::MAX).min(recent);
+        if key > self.limit || key == u64::MAX {
+            return None;
         }
-        None
+        if key == recent {
+            self.recent.expand()
+        } else {
+            self.keys.expand()
+        }
+        Some(neighbor(key).node)
     }
 
-    /// The node that [`Pool::expand_next`] gives if nothing is inserted before.
+    /// Nodes that [`Pool::expand_next`] gives soon if nothing closer is inserted.
     #[inline(always)]
-    pub fn peek(&self) -> Option<NodeId> {
-        let unexpanded = self.keys[self.cursor.min(self.keys.len())..].iter();
-        unexpanded.copied().find(|key| key & EXPANDED == 0).map(|key| neighbor(key).node)
+    pub fn upcoming(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let keys = self.keys.unexpanded().take(1).chain(self.recent.unexpanded().take(1));
+        keys.map(|key| neighbor(key).node)
     }
 
-    /// What is held, closest first.
+    /// Ends the search: what was found lies in one list.
+    pub fn settle(&mut self) {
+        if self.capacity > LONG {
+            self.keys.merge(&mut self.recent, self.capacity);
+        }
+    }
+
+    /// What is held, closest first, once it is settled.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Neighbor> + '_ {
-        self.keys.iter().map(|key| neighbor(*key))
+        debug_assert!(self.recent.keys.is_empty(), "a search ends with settle");
+        self.keys.keys.iter().map(|key| neighbor(*key))
     }
 }
 
@@ -161,5 +292,61 @@ mod tests {
         pool.insert(&[NodeId(9)], &[-4.0]);
         let expanded: Vec<u32> = std::iter::from_fn(|| pool.expand_next()).map(|n| n.0).collect();
         assert_eq!(expanded, [9, 1]);
+    }
+
+    /// One sorted list, as simply as can be.
+    #[derive(Default)]
+    struct Plain(Vec<(u64, bool)>);
+
+    impl Plain {
+        fn limit(&self, capacity: usize, stop: Stop) -> u64 {
+            let last = self.0.get(capacity - 1).map_or(u64::MAX, |(key, _)| *key);
+            let kth = self.0.get(stop.k - 1).filter(|_| stop.slack < f32::INFINITY);
+            last.min(kth.map_or(u64::MAX, |(kth, _)| stop.farthest(*kth)))
+        }
+
+        fn expand_next(&mut self, limit: u64) -> Option<NodeId> {
+            let (key, expanded) = self.0.iter_mut().find(|(_, expanded)| !expanded)?;
+            (*key <= limit).then(|| {
+                *expanded = true;
+                neighbor(*key).node
+            })
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn long_lists_are_what_one_sorted_list_would_be(
+            seed: u64, capacity in LONG + 1..3000, k in 1..800_usize, slack in 1.0..4.0_f32,
+        ) {
+            let slack = if slack > 3.0 { f32::INFINITY } else { slack };
+            let stop = Stop { k: k.min(capacity), slack };
+            let (mut pool, mut plain) = (Pool::default(), Plain::default());
+            pool.reset(capacity, stop);
+            let (mut limit, mut state, mut node) = (u64::MAX, seed, 0);
+            // Distances that shrink as the search goes on, as those of searches do.
+            for step in 0..1000_u32 {
+                let batch = (0..step % 40).map(|_| {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1 << 40 | 1);
+                    node += 1;
+                    (NodeId(node), 0.5 + (state >> 54) as f32 / (10 + step) as f32)
+                });
+                let (nodes, distances): (Vec<_>, Vec<_>) = batch.unzip();
+                pool.insert(&nodes, &distances);
+                let keys = nodes.iter().zip(&distances).map(|(node, distance)| key(*distance, *node));
+                plain.0.extend(keys.filter(|key| *key < limit).map(|key| (key, false)));
+                plain.0.sort_unstable();
+                plain.0.truncate(capacity);
+                limit = limit.min(plain.limit(capacity, stop));
+                let upcoming: Vec<NodeId> = pool.upcoming().collect();
+                let expanded = pool.expand_next();
+                proptest::prop_assert_eq!(expanded, plain.expand_next(limit));
+                proptest::prop_assert!(expanded.is_none_or(|node| upcoming.contains(&node)));
+            }
+            pool.settle();
+            let held: Vec<NodeId> = pool.iter().map(|neighbor| neighbor.node).collect();
+            let kept: Vec<NodeId> = plain.0.iter().map(|(key, _)| neighbor(*key).node).collect();
+            proptest::prop_assert_eq!(held, kept);
+        }
     }
 }
