@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use vicinage::graph::Graph;
 use vicinage::graph::beam::Beam;
 use vicinage::graph::insert::{InsertParams, insert_all};
-use vicinage::graph::pool::Stop;
+use vicinage::graph::pool::{Pool, Stop};
 use vicinage::graph::prune::PruneRule;
 use vicinage::index::{Index, LoadMode, Scratch, SearchParams};
 use vicinage::kernels::{Isa, Operation, dispatch};
@@ -74,7 +74,8 @@ static SET: LazyLock<Set> = LazyLock::new(|| Set {
 static GRAPH: LazyLock<Graph> = LazyLock::new(|| {
     let order: Vec<NodeId> = (0..items() as u32).map(NodeId).collect();
     let rule = PruneRule { alpha: 1.2, backfill: true };
-    let params = InsertParams { max_degree: 32, ef_construction: 100, rule, seed: 1 };
+    let (max_degree, list_slots) = (32, 48);
+    let params = InsertParams { max_degree, list_slots, ef_construction: 100, rule, seed: 1 };
     let space = RowSpace { rows: SET.rows(), form: SpaceForm::L2 };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
     insert_all(&space, &order, &params, &pool, &Silent).unwrap()
@@ -113,6 +114,27 @@ fn beam(bencher: Bencher<'_, '_>, ef: usize) {
     LazyLock::force(&GRAPH);
     let mut beam = Beam::default();
     bencher.bench_local(|| dispatch(Walk { query: SET.query(), beam: &mut beam, ef }));
+}
+
+/// The candidate list alone: batches of new neighbors that come closer as a search goes on.
+#[divan::bench(args = [128, 512, 1024, 2048, 4096, 16_384])]
+fn candidate_list(bencher: Bencher<'_, '_>, ef: usize) {
+    const BATCH: usize = 10;
+    let steps = if measuring() { ef } else { 10 };
+    let nodes: Vec<NodeId> = (0..(steps * BATCH) as u32).map(NodeId).collect();
+    let mut distances = numbers(3, nodes.len());
+    for (at, distance) in distances.iter_mut().enumerate() {
+        *distance = 2.0 + *distance + ef as f32 / (ef + at / BATCH * 4) as f32;
+    }
+    let mut pool = Pool::default();
+    bencher.counter(ItemsCount::new(steps)).bench_local(|| {
+        pool.reset(ef, Stop::NEVER);
+        for (nodes, distances) in nodes.chunks(BATCH).zip(distances.chunks(BATCH)) {
+            pool.insert(nodes, distances);
+            divan::black_box(pool.expand_next());
+        }
+        pool.settle();
+    });
 }
 
 /// From the vector to item ids and scores.

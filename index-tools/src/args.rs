@@ -122,7 +122,8 @@ pub(crate) struct GraphArgs {
     /// Give the same bytes for the same input and seed, whatever the number of threads
     #[arg(long)]
     deterministic: bool,
-    /// Refuse a build that needs more memory than this, such as 4GiB
+    /// Keep the build within so much memory, such as 4GiB, by leaving vectors on disk and growing
+    /// shorter lists; refuse it where that is not enough
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     memory_limit: Option<u64>,
 }

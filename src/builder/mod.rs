@@ -40,7 +40,6 @@ use crate::format::{Disk, FileLayer, Geometry, LoadMode, SegmentFile};
 use crate::graph::attach::{attach, reachable};
 use crate::graph::insert::InsertParams;
 use crate::graph::levels::LevelsLayout;
-use crate::graph::prune::PruneRule;
 use crate::graph::{Graph, MAX_NODES, insert, order, reference};
 use crate::progress::{Progress, Stage};
 use crate::quantizers::{CodeKind, CodeSpace};
@@ -131,8 +130,8 @@ pub fn build_through(
     let mut items = stages.run(Stage::Read, Some(source.rows()), "items", || {
         Items::read(source, params, layer, spool.as_deref(), progress)
     })?;
-    plan::check_columns(source, params, &items)?;
-    let built = make_graph(&items, params, &pool, &mut stages)?;
+    let list_slots = plan::growing_slots(source, params, &items)?;
+    let built = make_graph(&items, params, list_slots, &pool, &mut stages)?;
     let (self_check, calibration) = examine(&items, &built, params, &pool, &mut stages);
     let stored = stages.run(Stage::Reorder, Some(items.len() as u64), "items", || {
         order::breadth_first(&built.graph)
@@ -273,6 +272,7 @@ fn examine(
 fn make_graph(
     items: &Items,
     params: &BuildParams,
+    list_slots: usize,
     pool: &rayon::ThreadPool,
     stages: &mut Stages<'_>,
 ) -> Result<Built, BuildError> {
@@ -291,7 +291,14 @@ fn make_graph(
         (insert_reference(items, params, pool, stages)?, 0)
     } else {
         let space = CodeSpace::new(codes.view(), items.extras());
-        insert_items(items, &space, choices.rule, params, pool, stages)?
+        let insert = InsertParams {
+            max_degree: params.max_degree,
+            list_slots,
+            ef_construction: params.ef_construction,
+            rule: choices.rule,
+            seed: params.seed,
+        };
+        insert_items(items, &space, &insert, pool, stages)?
     };
     let codes = match choices.codes {
         None => None,
@@ -308,18 +315,15 @@ fn make_graph(
 fn insert_items(
     items: &Items,
     space: &CodeSpace<'_>,
-    rule: PruneRule,
-    params: &BuildParams,
+    params: &InsertParams,
     pool: &rayon::ThreadPool,
     stages: &mut Stages<'_>,
 ) -> Result<(Graph, u64), BuildError> {
-    let (max_degree, ef_construction) = (params.max_degree, params.ef_construction);
-    let insert = InsertParams { max_degree, ef_construction, rule, seed: params.seed };
     let (order, progress) = (items.insert_order(params.seed), stages.progress);
     let mut graph = stages.run(Stage::Graph, Some(items.len() as u64), "items", || {
-        insert::insert_all(space, &order, &insert, pool, progress)
+        insert::insert_all(space, &order, params, pool, progress)
     })?;
-    let attach = || attach(&mut graph, space, ef_construction);
+    let attach = || attach(&mut graph, space, params.ef_construction);
     let attached = stages.run(Stage::Attach, None, "items", attach);
     Ok((graph, attached as u64))
 }

@@ -136,7 +136,8 @@ pub struct BuildParams {
     pub threads: usize,
     /// Write no clock values, so that the same input gives the same files.
     pub deterministic: bool,
-    /// Bytes of memory that the build may take.
+    /// Bytes of memory that the build may take. Where they are few, vectors stay on disk, and then
+    /// the growing graph gets shorter lists, which takes longer and gives a slightly other graph.
     pub memory_limit: Option<u64>,
 }
 

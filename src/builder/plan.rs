@@ -18,7 +18,7 @@ use crate::builder::{
 };
 use crate::filters::columns::{ColumnBuilder, ColumnKind, ColumnSchema};
 use crate::format::{ALIGNMENT, Disk, HEADER_BYTES};
-use crate::graph::insert::{InsertParams, SLACK, insert_all};
+use crate::graph::insert::{InsertParams, LIST_ROOM, insert_all, list_slots};
 use crate::graph::reference;
 use crate::progress::{Silent, Stage};
 use crate::quantizers::{CodeKind, CodeLayout, CodeSpace, CodeTerms};
@@ -97,8 +97,8 @@ pub fn plan(source: &mut dyn ItemSource, params: &BuildParams) -> Result<BuildPl
         column_sections.push(column.finish(&order)?.len() as u64);
     }
 
-    let vectors_on_disk = shape.place(params, column_memory)?;
-    let memory = shape.memory(vectors_on_disk, column_memory);
+    let place = shape.place(params, column_memory)?;
+    let memory = shape.memory(place, column_memory);
     let start = Instant::now();
     let codes = chosen_codes(&shape, params, &sample, &pool)?;
     let choosing = start.elapsed().as_secs_f64();
@@ -109,11 +109,11 @@ pub fn plan(source: &mut dyn ItemSource, params: &BuildParams) -> Result<BuildPl
         n: n as u64,
         dim: shape.dim,
         element: shape.element,
-        vectors_on_disk,
+        vectors_on_disk: place.vectors_on_disk,
         peak_memory_bytes: memory.iter().map(|part| part.bytes).sum(),
         memory,
         disk_bytes,
-        temporary_disk_bytes: if vectors_on_disk { shape.vector_bytes() } else { 0 },
+        temporary_disk_bytes: if place.vectors_on_disk { shape.vector_bytes() } else { 0 },
         seconds: stages.iter().map(|(_, seconds)| seconds).sum(),
         stages,
     })
@@ -121,7 +121,7 @@ pub fn plan(source: &mut dyn ItemSource, params: &BuildParams) -> Result<BuildPl
 
 /// Whether the vectors go to disk during a build of `source`, by the memory limit and what is
 /// known before reading. The size of columns is a guess then; the build checks it when it has read
-/// them ([`check_columns`]).
+/// them ([`growing_slots`]).
 pub(super) fn placement(source: &dyn ItemSource, params: &BuildParams) -> Result<bool, BuildError> {
     let shape = Shape::of(source, params)?;
     let per_item = |(_, kind): &(String, ColumnKind)| match kind {
@@ -131,16 +131,25 @@ pub(super) fn placement(source: &dyn ItemSource, params: &BuildParams) -> Result
         ColumnKind::Tags => 32,
     };
     let columns: u64 = source.attributes().iter().map(per_item).sum();
-    shape.place(params, columns * shape.n as u64)
+    Ok(shape.place(params, columns * shape.n as u64)?.vectors_on_disk)
 }
 
-/// Holds the columns that were read against the memory limit.
-pub(super) fn check_columns(
+/// Holds the columns that were read against the memory limit; the slots that it leaves for growing
+/// lists.
+pub(super) fn growing_slots(
     source: &dyn ItemSource,
     params: &BuildParams,
     items: &Items,
-) -> Result<(), BuildError> {
-    Shape::of(source, params)?.place(params, items.column_bytes() as u64).map(|_| ())
+) -> Result<usize, BuildError> {
+    Ok(Shape::of(source, params)?.place(params, items.column_bytes() as u64)?.list_slots)
+}
+
+/// What is where during a build.
+#[derive(Clone, Copy)]
+struct Place {
+    vectors_on_disk: bool,
+    /// Slots per list of the growing graph.
+    list_slots: usize,
 }
 
 /// The sizes that everything follows from.
@@ -186,10 +195,10 @@ impl Shape {
         (self.n as f64 / (degree - 1.0) * (2.0 + degree) * 4.0) as u64
     }
 
-    fn memory(&self, vectors_on_disk: bool, column_bytes: u64) -> Vec<Part> {
+    fn memory(&self, place: Place, column_bytes: u64) -> Vec<Part> {
         let n = self.n as u64;
         let graph = match self.builder {
-            BuilderKind::Hnsw => (self.max_degree as f64 * SLACK) as u64 * 4 * n,
+            BuilderKind::Hnsw => place.list_slots as u64 * 4 * n,
             // An edge of the crate is a counted reference with a distance, on both layers' tables.
             BuilderKind::HnswRs => (self.max_degree as u64 * 40 + 700) * n,
         };
@@ -207,23 +216,26 @@ impl Shape {
             part("searches of inserts", visited),
             part("the program", PROGRAM_BYTES),
         ];
-        if !vectors_on_disk {
+        if !place.vectors_on_disk {
             parts.insert(0, part("vectors", self.vector_bytes()));
         }
         parts
     }
 
-    /// Whether vectors must stay on disk to keep the limit.
-    fn place(&self, params: &BuildParams, column_bytes: u64) -> Result<bool, BuildError> {
-        let Some(limit) = params.memory_limit else { return Ok(false) };
-        let total = |on_disk| -> u64 {
-            self.memory(on_disk, column_bytes).iter().map(|part| part.bytes).sum()
-        };
-        if total(false) <= limit {
-            return Ok(false);
+    /// The fastest way to keep the limit.
+    fn place(&self, params: &BuildParams, column_bytes: u64) -> Result<Place, BuildError> {
+        let [roomy, tight] = LIST_ROOM.map(|room| list_slots(self.max_degree, room));
+        let places = [(false, roomy), (true, roomy), (true, tight)]
+            .map(|(vectors_on_disk, list_slots)| Place { vectors_on_disk, list_slots });
+        let limit = params.memory_limit.unwrap_or(u64::MAX);
+        let mut needed = 0;
+        for place in places {
+            needed = self.memory(place, column_bytes).iter().map(|part| part.bytes).sum();
+            if needed <= limit {
+                return Ok(place);
+            }
         }
-        let needed = total(true);
-        if needed <= limit { Ok(true) } else { Err(BuildError::MemoryLimit { needed, limit }) }
+        Err(BuildError::MemoryLimit { needed, limit })
     }
 
     fn file_bytes(&self, column_sections: &[u64], codes: Option<CodeKind>) -> u64 {
@@ -321,7 +333,8 @@ fn time_build(
 ) -> Result<[f64; 2], BuildError> {
     let rule = Choices::of(params).rule;
     let (max_degree, ef_construction) = (params.max_degree, params.ef_construction);
-    let insert = InsertParams { max_degree, ef_construction, rule, seed: params.seed };
+    let list_slots = list_slots(max_degree, LIST_ROOM[0]);
+    let insert = InsertParams { max_degree, list_slots, ef_construction, rule, seed: params.seed };
     let order = items.insert_order(params.seed);
     let start = Instant::now();
     let codes = BuiltCodes::encode(items, CodeKind::I8, pool, &Silent)?;

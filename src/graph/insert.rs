@@ -8,8 +8,8 @@
 //!   no locks, and because neither step depends on timing, the same seed gives the same graph at
 //!   any thread count.
 //! - Neighbors are chosen by [`robust_prune`] with `alpha` and backfill.
-//! - While the graph grows a base-layer list may hold [`SLACK`] times `max_degree` edges; it is
-//!   pruned when that overflows, and once more at the end, instead of at every reverse edge.
+//! - While the graph grows a base-layer list may hold more than `max_degree` edges; it is pruned
+//!   when `list_slots` overflow, and once more at the end, instead of at every reverse edge.
 
 use std::sync::Mutex;
 
@@ -25,8 +25,9 @@ use crate::kernels::{Isa, Operation, Space, dispatch};
 use crate::progress::{Cancelled, Progress};
 use crate::types::{Neighbor, NodeId, Scorer};
 
-/// How far a list may overgrow `max_degree` before it is pruned.
-pub const SLACK: f64 = 1.5;
+/// Slots per growing list, as multiples of `max_degree`: where there is memory for them, and where
+/// it is short, which has lists pruned more often.
+pub const LIST_ROOM: [f64; 2] = [1.5, 1.2];
 
 /// A batch holds at most this share of the graph that it is inserted into: items of one batch do
 /// not see each other, and this keeps that below what recall can show.
@@ -41,8 +42,10 @@ const SHRINK_CHUNK: usize = 1 << 12;
 /// What the builder is told.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct InsertParams {
-    /// Slots per base-layer list; upper layers have half as many.
+    /// Most edges of a base-layer list; upper layers have half as many.
     pub max_degree: usize,
+    /// Slots per base-layer list while the graph grows, at least `max_degree`.
+    pub list_slots: usize,
     /// Size of the candidate list of an insert.
     pub ef_construction: usize,
     /// How neighbors are chosen.
@@ -51,10 +54,15 @@ pub struct InsertParams {
     pub seed: u64,
 }
 
+/// Slots for so many times `max_degree` edges.
+pub fn list_slots(max_degree: usize, room: f64) -> usize {
+    (max_degree as f64 * room) as usize
+}
+
 /// Inserts the items of `space` in the given order, on the threads of `pool`.
 ///
-/// Cost: about `ef_construction · max_degree / 3` distances an item. Memory: `[n, SLACK ·
-/// max_degree]` ids, and per thread a bit per item.
+/// Cost: about `ef_construction · max_degree / 3` distances an item. Memory: `[n, list_slots]`
+/// ids, and per thread a bit per item.
 pub fn insert_all<S: Space>(
     space: &S,
     order: &[NodeId],
@@ -122,11 +130,11 @@ struct Reverse {
     source: Neighbor,
 }
 
-/// The graph while it grows. Base-layer lists have `slack` slots.
+/// The graph while it grows. Base-layer lists have `slots` slots.
 struct Growing<'a, S> {
     space: &'a S,
     params: &'a InsertParams,
-    slack: usize,
+    slots: usize,
     base: Vec<NodeId>,
     levels: OwnedLevels,
     is_empty: bool,
@@ -134,13 +142,13 @@ struct Growing<'a, S> {
 
 impl<'a, S: Space> Growing<'a, S> {
     fn new(space: &'a S, params: &'a InsertParams) -> Self {
-        let slack = (params.max_degree as f64 * SLACK) as usize;
-        let base = (0..space.len()).flat_map(|i| std::iter::repeat_n(NodeId(i as u32), slack));
+        let slots = params.list_slots.max(params.max_degree);
+        let base = (0..space.len()).flat_map(|i| std::iter::repeat_n(NodeId(i as u32), slots));
         let degree = (params.max_degree / 2).max(2);
         Self {
             space,
             params,
-            slack,
+            slots,
             base: base.collect(),
             levels: OwnedLevels { layers: Vec::new(), degree, entry_slot: NodeId(0) },
             is_empty: true,
@@ -233,7 +241,7 @@ impl<'a, S: Space> Growing<'a, S> {
     /// Prunes every base-layer list to `max_degree`, in place: the short lists of one chunk are
     /// computed in parallel and then moved to the front, where only lists already done lay.
     fn shrink(&mut self, workers: &[Mutex<Worker<S::Buffer>>], pool: &rayon::ThreadPool) {
-        let (slack, degree, n) = (self.slack, self.params.max_degree, self.space.len());
+        let (degree, n) = (self.params.max_degree, self.space.len());
         for first in (0..n).step_by(SHRINK_CHUNK) {
             let nodes = first..(first + SHRINK_CHUNK).min(n);
             let this = &*self;
@@ -243,16 +251,15 @@ impl<'a, S: Space> Growing<'a, S> {
             });
             self.base[first * degree..][..lists.len()].copy_from_slice(&lists);
         }
-        debug_assert!(slack >= degree);
         self.base.truncate(n * degree);
         self.base.shrink_to_fit();
-        self.slack = degree;
+        self.slots = degree;
     }
 
     fn shrunk(&self, node: NodeId, workers: &[Mutex<Worker<S::Buffer>>]) -> Vec<NodeId> {
         let degree = self.params.max_degree;
         let mut list = vec![node; degree];
-        let old = Adjacency::new(&self.base, self.slack).neighbors(node);
+        let old = Adjacency::new(&self.base, self.slots).neighbors(node);
         if old.len() <= degree {
             list[..old.len()].copy_from_slice(old);
         } else {
@@ -277,12 +284,12 @@ impl<'a, S: Space> Growing<'a, S> {
 
     /// Slots per list of a layer.
     fn capacity(&self, layer: usize) -> usize {
-        if layer == 0 { self.slack } else { self.levels.degree }
+        if layer == 0 { self.slots } else { self.levels.degree }
     }
 
     fn lists(&self, layer: usize) -> Adjacency<'_> {
         match layer {
-            0 => Adjacency::new(&self.base, self.slack),
+            0 => Adjacency::new(&self.base, self.slots),
             _ => self.levels.layer(layer - 1).lists,
         }
     }
