@@ -1,7 +1,8 @@
 """Tuned configurations that are in the repository, so that a duel needs no tune of its own.
 
 `tuned/SET/ENGINE.jsonl` has a line a configuration: what was asked for and what it came to, without
-what only the machine of the tune knows. `SET` is named as in the folder of results.
+what only the machine of the tune knows. `SET` is named as in the folder of results. What one
+processor tuned stands beside what others did: some engines have quantizers on one vendor's only.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from . import datasets, results
 from .engines import PEERS, peer
+from .machine import cpu_name
 from .tune import asked, read_summary, set_folder
 
 FOLDER = Path(__file__).parent / "tuned"
@@ -26,8 +28,10 @@ def store(paths: list[str], out: Path, names: list[str] | None) -> None:
             lines = stored_lines(read_summary(tuned, name))
             if lines:
                 file = FOLDER / tuned.name / f"{name}.jsonl"
+                cpus = {line["cpu"] for line in lines}
+                others = [line for line in results.read(file) if line["cpu"] not in cpus]
                 file.unlink(missing_ok=True)
-                results.append(file, lines)
+                results.append(file, others + lines)
                 print(f"{file}: {len(lines)} configurations", flush=True)
 
 
@@ -46,12 +50,15 @@ def stored_lines(summary: dict | None) -> list[dict]:
 
 
 def summary(tuned: Path, name: str, threads: int) -> dict | None:
-    """What `tune` noted of an engine here, else what the repository has: the same keys, and
-    `stored`, which says where and when that was measured."""
+    """What `tune` noted of an engine here, else what the repository has, of this processor if it has
+    that: the same keys, and `stored`, which says where and when that was measured."""
     here = read_summary(tuned, name)
     lines = results.read(FOLDER / tuned.name / f"{name}.jsonl")
     if not lines or (here and not here["skipped"]):
         return here
+    cpus = [line["cpu"] for line in lines]
+    cpu = cpu_name() if cpu_name() in cpus else cpus[-1]
+    lines = [line for line in lines if line["cpu"] == cpu]
     for line in lines:
         line["build"]["threads"] = threads
     last = lines[-1]

@@ -15,8 +15,9 @@ EF = (10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448, 640)
 # the largest that there can be, so that they lie close together.
 SLACK = (1.05, 1.1, 1.15, 1.2, 1.25, 1.3, 1.4, 1.6)
 SLACK_IP = (1.01, 1.02, 1.03, 1.04, 1.06, 1.08, 1.12)
-# Lists that leave the end of a search to the slack, as multiples of k.
-LONG = (16, 48)
+# Lists that leave the end of a search to the slack, as multiples of k; of many answers the last are
+# nearly as far as the list's.
+LONG, LONG_MANY, MANY_ANSWERS = (16, 48), (3, 8), 100
 
 
 class Vicinage(Peer):
@@ -42,7 +43,8 @@ class Vicinage(Peer):
     def ladders(self, build, n, metric, k):
         lists = [{"ef": ef} for ef in widths(EF, k)]
         slacks = SLACK_IP if metric == "ip" else SLACK
-        return [lists, *([{"ef": long * k, "slack": s} for s in slacks] for long in LONG)]
+        multiples = LONG if k < MANY_ANSWERS else LONG_MANY
+        return [lists, *([{"ef": long * k, "slack": s} for s in slacks] for long in multiples)]
 
 
 class HnswRs(Vicinage):

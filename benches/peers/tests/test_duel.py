@@ -178,6 +178,24 @@ def test_a_duel_of_what_the_repository_has(tiny, program, tmp_path, monkeypatch)
     assert "fake: tuned on " in text and "quick grid of builds: fake" in text
 
 
+def test_what_another_processor_tuned_stays_stored(tiny, program, tmp_path, monkeypatch):
+    tuning = Options(["fake"], [10], program, seconds=0.0, floor=0.0, threads=1, quick=True)
+    tune([str(tiny)], tmp_path / "out", tuning)
+    monkeypatch.setattr("peers.stored.FOLDER", tmp_path / "stored")
+    stored.store([str(tiny)], tmp_path / "out", ["fake"])
+    (file,) = (tmp_path / "stored").rglob("*.jsonl")
+    here = results.read(file)
+    file.unlink()
+    results.append(file, [{**row, "cpu": "another", "k": 7} for row in here])
+
+    fresh = set_folder(tmp_path / "fresh", read(tiny))
+    assert {row["k"] for row in stored.summary(fresh, "fake", 1)["pareto"]} == {7}
+    for _ in range(2):
+        stored.store([str(tiny)], tmp_path / "out", ["fake"])
+        assert len(results.read(file)) == 2 * len(here)
+    assert {row["k"] for row in stored.summary(fresh, "fake", 1)["pareto"]} == {10}
+
+
 def test_missing_indexes_are_built_before_the_rounds(tiny, tmp_path, program, capsys):
     out = tmp_path / "out"
     tune([str(tiny)], out, Options(["bruteforce"], [10], seconds=0.0, floor=0.0, threads=1))
