@@ -166,9 +166,13 @@ impl Effort {
         Self { ef: scaled(self.ef), rerank: scaled(self.rerank), ..self }
     }
 
-    /// What lies between this and another effort: lists grow by factors, slack in steps.
+    /// What lies between this and another effort: lists grow by factors, slack in steps. Between a
+    /// list that a slack ends and one that ends itself lies nothing, so it is the nearer of the two.
     fn towards(self, other: Self, share: f32) -> Self {
         let share = share.clamp(0.0, 1.0);
+        if self.slack.is_some() != other.slack.is_some() {
+            return if share < 0.5 { self } else { other };
+        }
         let between = |a: f32, b: f32| a + (b - a) * share;
         let count = |a: usize, b: usize| {
             between((a.max(1) as f32).ln(), (b.max(1) as f32).ln()).exp().round() as usize
@@ -229,8 +233,10 @@ mod tests {
         let calibration = calibration();
         assert_eq!(calibration.effort(1, 0.9).unwrap(), calibration.effort(10, 0.9).unwrap());
         assert_eq!(calibration.effort(2000, 0.9).unwrap().ef, 4000);
-        let between = calibration.effort(100, 0.96).unwrap();
-        assert!((200..=800).contains(&between.ef), "{}", between.ef);
+        let nearer_10 = calibration.effort(50, 0.96).unwrap();
+        assert_eq!((nearer_10.ef, nearer_10.slack.is_some()), (400, true));
+        let nearer_1000 = calibration.effort(200, 0.96).unwrap();
+        assert_eq!((nearer_1000.ef, nearer_1000.slack), (400, None));
         let none = Calibration { paths: Vec::new(), ..calibration };
         assert_eq!(none.effort(10, 0.9), None);
     }
