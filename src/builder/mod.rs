@@ -291,13 +291,7 @@ fn make_graph(
         (insert_reference(items, params, pool, stages)?, 0)
     } else {
         let space = CodeSpace::new(codes.view(), items.extras());
-        let insert = InsertParams {
-            max_degree: params.max_degree,
-            list_slots,
-            ef_construction: params.ef_construction,
-            rule: choices.rule,
-            seed: params.seed,
-        };
+        let insert = InsertParams { list_slots, ..params.insert_params(choices.rule) };
         insert_items(items, &space, &insert, pool, stages)?
     };
     let codes = match choices.codes {

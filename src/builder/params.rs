@@ -3,7 +3,9 @@
 use serde::Serialize;
 
 use crate::builder::BuildError;
+use crate::graph::insert::{InsertParams, LIST_ROOM, list_slots};
 use crate::graph::levels::MAX_DEGREE;
+use crate::graph::prune::PruneRule;
 use crate::graph::reference::REFERENCE_MAX_DEGREE;
 use crate::quantizers::CodeKind;
 use crate::types::{ElementType, Metric, named};
@@ -145,6 +147,17 @@ impl BuildParams {
     /// The defaults for a metric.
     pub fn new(metric: Metric) -> Self {
         Self::preset(metric, Preset::Balanced)
+    }
+
+    /// What our builder is told, where there is memory.
+    pub(super) fn insert_params(&self, rule: PruneRule) -> InsertParams {
+        InsertParams {
+            max_degree: self.max_degree,
+            list_slots: list_slots(self.max_degree, LIST_ROOM[0]),
+            ef_construction: self.ef_construction,
+            rule,
+            seed: self.seed,
+        }
     }
 
     /// The defaults for a metric, but for a graph that costs less or more.

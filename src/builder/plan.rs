@@ -18,7 +18,7 @@ use crate::builder::{
 };
 use crate::filters::columns::{ColumnBuilder, ColumnKind, ColumnSchema};
 use crate::format::{ALIGNMENT, Disk, HEADER_BYTES};
-use crate::graph::insert::{InsertParams, LIST_ROOM, insert_all, list_slots};
+use crate::graph::insert::{LIST_ROOM, insert_all, list_slots};
 use crate::graph::reference;
 use crate::progress::{Silent, Stage};
 use crate::quantizers::{CodeKind, CodeLayout, CodeSpace, CodeTerms};
@@ -333,8 +333,7 @@ fn time_build(
 ) -> Result<[f64; 2], BuildError> {
     let rule = Choices::of(params).rule;
     let (max_degree, ef_construction) = (params.max_degree, params.ef_construction);
-    let list_slots = list_slots(max_degree, LIST_ROOM[0]);
-    let insert = InsertParams { max_degree, list_slots, ef_construction, rule, seed: params.seed };
+    let insert = params.insert_params(rule);
     let order = items.insert_order(params.seed);
     let start = Instant::now();
     let codes = BuiltCodes::encode(items, CodeKind::I8, pool, &Silent)?;

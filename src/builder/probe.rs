@@ -12,7 +12,7 @@ use crate::builder::probe_codes::probe_codes;
 use crate::builder::sample::{K, Sample, sample_size};
 use crate::builder::{BuildError, BuildParams, BuilderKind, CodesChoice};
 use crate::eval::metrics::recall_by_id;
-use crate::graph::insert::{InsertParams, LIST_ROOM, insert_all, list_slots};
+use crate::graph::insert::insert_all;
 use crate::graph::levels::LevelsLayout;
 use crate::graph::prune::PruneRule;
 use crate::progress::{Progress, Silent};
@@ -139,13 +139,7 @@ fn cost(
     pool: &rayon::ThreadPool,
 ) -> Result<f32, BuildError> {
     let items = &sample.items;
-    let insert = InsertParams {
-        max_degree: params.max_degree,
-        list_slots: list_slots(params.max_degree, LIST_ROOM[0]),
-        ef_construction: params.ef_construction,
-        rule,
-        seed: params.seed,
-    };
+    let insert = params.insert_params(rule);
     let order = items.insert_order(params.seed);
     let graph =
         insert_all(&CodeSpace::new(codes.view(), items.extras()), &order, &insert, pool, &Silent)?;

@@ -11,11 +11,11 @@ use crate::types::{Neighbor, NodeId};
 ///     distance, sortable   node      expanded
 /// ```
 /// Lists over [`LONG`] come in two parts, so that an insertion does not move thousands of entries:
-/// new ones enter `recent`, which is merged into `keys` when it is full. Both parts together are
+/// new ones enter `recent`, which is merged into `list` when it is full. Both parts together are
 /// at any time what the one list would be.
 #[derive(Debug, Default)]
 pub struct Pool {
-    keys: List,
+    list: List,
     recent: List,
     capacity: usize,
     /// Keys from here on are of no interest.
@@ -116,11 +116,11 @@ impl List {
         None
     }
 
-    /// What is not expanded, the least first.
+    /// What [`List::first_unexpanded`] gives, with the cursor where it is.
     #[inline(always)]
-    fn unexpanded(&self) -> impl Iterator<Item = u64> + '_ {
+    fn peek(&self) -> Option<u64> {
         let rest = self.keys[self.cursor.min(self.keys.len())..].iter();
-        rest.copied().filter(|key| key & EXPANDED == 0)
+        rest.copied().find(|key| key & EXPANDED == 0)
     }
 
     /// Marks the entry at the cursor.
@@ -158,7 +158,7 @@ impl List {
 impl Pool {
     /// Empties the pool and lets it hold `capacity` entries.
     pub fn reset(&mut self, capacity: usize, stop: Stop) {
-        self.keys.reset(capacity);
+        self.list.reset(capacity);
         self.recent.reset(if capacity > LONG { RECENT } else { 0 });
         self.capacity = capacity;
         self.limit = u64::MAX;
@@ -176,7 +176,7 @@ impl Pool {
             if key >= self.limit {
                 continue;
             }
-            let list = &mut self.keys;
+            let list = &mut self.list;
             if list.keys.len() == self.capacity {
                 list.keys.pop();
             }
@@ -186,7 +186,7 @@ impl Pool {
             }
         }
         if self.stop.slack < f32::INFINITY
-            && let Some(kth) = self.keys.keys.get(self.stop.k - 1)
+            && let Some(kth) = self.list.keys.get(self.stop.k - 1)
         {
             self.limit = self.limit.min(self.stop.farthest(*kth));
         }
@@ -197,12 +197,12 @@ impl Pool {
         for key in keys {
             if key < self.limit {
                 if self.recent.keys.len() == RECENT {
-                    self.keys.merge(&mut self.recent, self.capacity);
+                    self.list.merge(&mut self.recent, self.capacity);
                 }
                 self.recent.insert(key);
             }
         }
-        let held = self.keys.keys.len() + self.recent.keys.len();
+        let held = self.list.keys.len() + self.recent.keys.len();
         if held >= self.capacity {
             self.limit = self.limit.min(self.ranked(self.capacity));
         }
@@ -213,7 +213,7 @@ impl Pool {
 
     /// The key of a rank, the least having rank 1, over both parts; they have as many.
     fn ranked(&self, rank: usize) -> u64 {
-        let (old, new) = (&self.keys.keys, &self.recent.keys);
+        let (old, new) = (&self.list.keys, &self.recent.keys);
         // How many of that many are new.
         let (mut low, mut high) = (rank.saturating_sub(old.len()), rank.min(new.len()));
         while low < high {
@@ -232,14 +232,14 @@ impl Pool {
     #[inline(always)]
     pub fn expand_next(&mut self) -> Option<NodeId> {
         let recent = self.recent.first_unexpanded().unwrap_or(u64::MAX);
-        let key = self.keys.first_unexpanded().unwrap_or(u64::MAX).min(recent);
+        let key = self.list.first_unexpanded().unwrap_or(u64::MAX).min(recent);
         if key > self.limit || key == u64::MAX {
             return None;
         }
         if key == recent {
             self.recent.expand()
         } else {
-            self.keys.expand()
+            self.list.expand()
         }
         Some(neighbor(key).node)
     }
@@ -247,21 +247,21 @@ impl Pool {
     /// Nodes that [`Pool::expand_next`] gives soon if nothing closer is inserted.
     #[inline(always)]
     pub fn upcoming(&self) -> impl Iterator<Item = NodeId> + '_ {
-        let keys = self.keys.unexpanded().take(1).chain(self.recent.unexpanded().take(1));
-        keys.map(|key| neighbor(key).node)
+        let first = [self.list.peek(), self.recent.peek()];
+        first.into_iter().flatten().map(|key| neighbor(key).node)
     }
 
     /// Ends the search: what was found lies in one list.
     pub fn settle(&mut self) {
         if self.capacity > LONG {
-            self.keys.merge(&mut self.recent, self.capacity);
+            self.list.merge(&mut self.recent, self.capacity);
         }
     }
 
     /// What is held, closest first, once it is settled.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Neighbor> + '_ {
         debug_assert!(self.recent.keys.is_empty(), "a search ends with settle");
-        self.keys.keys.iter().map(|key| neighbor(*key))
+        self.list.keys.iter().map(|key| neighbor(*key))
     }
 }
 

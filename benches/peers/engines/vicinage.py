@@ -15,8 +15,8 @@ EF = (10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448, 640)
 # the largest that there can be, so that they lie close together.
 SLACK = (1.05, 1.1, 1.15, 1.2, 1.25, 1.3, 1.4, 1.6)
 SLACK_IP = (1.01, 1.02, 1.03, 1.04, 1.06, 1.08, 1.12)
-# Lists that leave the end of a search to the slack, as multiples of k; of many answers the last are
-# nearly as far as the list's.
+# Lists that leave the end of a search to the slack, as multiples of k. Shorter ones do where many
+# answers are asked for: the last of those are nearly as far as what such a list ends with.
 LONG, LONG_MANY, MANY_ANSWERS = (16, 48), (3, 8), 100
 
 
