@@ -10,7 +10,7 @@ use crate::types::{Neighbor, NodeId};
 /// bit 63           32 31          1      0
 ///     distance, sortable   node      expanded
 /// ```
-/// Lists over [`LONG`] come in two parts, so that an insertion does not move thousands of entries:
+/// Lists over 2,048 come in two parts, so that an insertion does not move thousands of entries:
 /// new ones enter `recent`, which is merged into `list` when it is full. Both parts together are
 /// at any time what the one list would be.
 #[derive(Debug, Default)]
