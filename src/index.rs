@@ -76,6 +76,8 @@ pub struct IndexInfo {
     pub file_bytes: u64,
     /// Nodes per layer, base first.
     pub levels: Vec<u64>,
+    /// With how many nodes a search goes down from layer to layer.
+    pub entries: usize,
     /// The seed of the build.
     pub seed: u64,
     /// The attributes, in column order.
@@ -172,6 +174,7 @@ impl Index {
             element: geometry.element,
             file_bytes: segment.file().length(),
             levels: segment.layer_sizes(),
+            entries: segment.target().levels.1.entries(),
             seed: geometry.seed,
             attributes: attributes.collect(),
             meta: segment.meta().clone(),

@@ -25,6 +25,8 @@ pub enum Stage {
     Verify,
     /// Recall of sampled queries against exact search.
     SelfCheck,
+    /// With how many nodes searches go down the upper layers.
+    Entries,
     /// What effort reaches which recall.
     Calibrate,
     /// Exact neighbors.
@@ -44,6 +46,7 @@ impl Stage {
             Stage::Write => "write",
             Stage::Verify => "verify",
             Stage::SelfCheck => "self-check",
+            Stage::Entries => "entries",
             Stage::Calibrate => "calibrate",
             Stage::Truth => "truth",
         }

@@ -223,8 +223,12 @@ fn the_writer_still_writes_the_format() {
         down: layer.down.to_vec(),
         lists: layer.lists.slots().to_vec(),
     });
-    let levels =
-        OwnedLevels { layers: owned.collect(), degree: words[1].index(), entry_slot: words[2] };
+    let levels = OwnedLevels {
+        layers: owned.collect(),
+        degree: words[1].index(),
+        entry_slot: words[2],
+        entries: layout.entries(),
+    };
     assert!(LevelsLayout::parse(&levels.words(), N).is_ok());
     let base = target.graph.slots().to_vec();
     let graph = Graph { base, max_degree: target.graph.degree(), levels };

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{MemorySource, block, build_quick, clustered, open, quick};
+use common::{MemorySource, Random, block, build_quick, clustered, open, quick};
 use vicinage::builder::{BuildParams, BuilderKind};
 use vicinage::index::{Hit, Index, Plan, Scratch, SearchError, SearchParams};
 use vicinage::types::{ElementType, Metric};
@@ -112,6 +112,27 @@ fn a_probe_finds_the_pruning_rule_by_itself() {
     assert_eq!(chosen.distances, best);
 }
 
+/// Lists too short to lead from one of many clusters into another: searches have to enter several.
+#[test]
+fn the_number_of_entries_is_found() {
+    const DIM: usize = 96;
+    let entries = |values: Vec<f32>| {
+        let dir = tempfile::tempdir().unwrap();
+        let params = BuildParams { max_degree: 8, calibrate: false, ..quick(Metric::L2) };
+        build_quick(dir.path(), MemorySource::new(values, DIM), &params);
+        open(dir.path()).info().entries
+    };
+    let mut random = Random(5);
+    let mut normals = |n: usize| (0..n * DIM).map(|_| random.normal()).collect::<Vec<f32>>();
+    let (one, centres) = (normals(2000), normals(40));
+    let clusters = normals(20_000).into_iter().enumerate().map(|(at, x)| {
+        let centre = at / DIM % 40;
+        10.0 * centres[centre * DIM + at % DIM] + x
+    });
+    assert_eq!(entries(one), 1);
+    assert!(entries(clusters.collect()) > 1);
+}
+
 #[test]
 fn nothing_is_unreachable() {
     for metric in Metric::ALL {
@@ -215,7 +236,7 @@ fn bad_queries_are_refused() {
 fn a_passed_deadline_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let values = clustered(20_000, 8, 6);
-    build_quick(dir.path(), MemorySource::new(values, 8), &quick(Metric::L2));
+    build_quick(dir.path(), MemorySource::new(values, 64), &quick(Metric::L2));
     let index = open(dir.path());
     for exact in [false, true] {
         let deadline = Some(std::time::Instant::now());

@@ -11,7 +11,7 @@ use crate::args::FormatArgs;
 use crate::build::{codes, graph, self_check};
 use crate::calibration;
 use crate::exit::Failure;
-use crate::text::{BOLD, Table, bar, fields, heading, print, print_json, styled};
+use crate::text::{BOLD, DIM, Table, bar, fields, heading, print, print_json, styled};
 use crate::units;
 
 /// Lines of the degree histogram, at most.
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &InspectArgs) -> Result<(), Failure> {
     let mut text = format!("{}\n", styled(BOLD, args.dir.display()));
     fields(&mut text, &header(info, &inside));
     calibration::write(&mut text, index.calibration());
-    write_levels(&mut text, &info.levels);
+    write_levels(&mut text, info);
     write_degrees(&mut text, &inside.degrees);
     write_attributes(&mut text, info);
     heading(&mut text, "Sections");
@@ -101,13 +101,18 @@ fn header(info: &IndexInfo, inside: &Inspection) -> Vec<(&'static str, String)> 
     fields
 }
 
-fn write_levels(text: &mut String, levels: &[u64]) {
+fn write_levels(text: &mut String, info: &IndexInfo) {
     heading(text, "Levels");
     let mut table = Table::new(["level", "nodes"]);
-    for (level, nodes) in levels.iter().enumerate().rev() {
+    for (level, nodes) in info.levels.iter().enumerate().rev() {
         table.row([level.to_string(), units::count(*nodes)]);
     }
     table.write(text);
+    let entries = match info.entries {
+        1 => "1 node".to_owned(),
+        entries => format!("{entries} nodes"),
+    };
+    *text += &format!("  {DIM}a search goes down with {entries}{DIM:#}\n");
 }
 
 /// The histogram of degrees, neighboring degrees together where there are many.

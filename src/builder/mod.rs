@@ -18,6 +18,8 @@
 
 mod calibrate;
 mod codes;
+mod cost;
+mod entries;
 mod error;
 mod items;
 mod params;
@@ -52,6 +54,7 @@ use crate::segments::segment::{Segment, SegmentParts, write_segment};
 use crate::with_element;
 
 use codes::BuiltCodes;
+use entries::find_entries;
 use items::Items;
 use probe::Choices;
 use questions::{Questions, check_queries};
@@ -131,8 +134,8 @@ pub fn build_through(
         Items::read(source, params, layer, spool.as_deref(), progress)
     })?;
     let list_slots = plan::growing_slots(source, params, &items)?;
-    let built = make_graph(&items, params, list_slots, &pool, &mut stages)?;
-    let (self_check, calibration) = examine(&items, &built, params, &pool, &mut stages);
+    let mut built = make_graph(&items, params, list_slots, &pool, &mut stages)?;
+    let (self_check, calibration) = examine(&items, &mut built, params, &pool, &mut stages);
     let stored = stages.run(Stage::Reorder, Some(items.len() as u64), "items", || {
         order::breadth_first(&built.graph)
     });
@@ -230,17 +233,18 @@ struct Built {
     attached: u64,
 }
 
-/// Asks the new graph: held-out queries where there are some, else items.
+/// Asks the new graph, and finds its number of entries: held-out queries where there are some, else
+/// items.
 fn examine(
     items: &Items,
-    built: &Built,
+    built: &mut Built,
     params: &BuildParams,
     pool: &rayon::ThreadPool,
     stages: &mut Stages<'_>,
 ) -> (Option<SelfCheck>, Option<Calibration>) {
     let words = built.graph.levels.words();
     let Ok(layout) = LevelsLayout::parse(&words, items.len()) else { return (None, None) };
-    let target = Target {
+    let mut target = Target {
         vectors: items.vectors(),
         metric: items.metric(),
         scales: items.scales(),
@@ -257,6 +261,10 @@ fn examine(
         }
         None => (Questions::of_items(vectors, metric, QUESTIONS, most, params.seed, pool), "items"),
     });
+    let entries =
+        stages.run(Stage::Entries, None, "trials", || find_entries(&questions, &target, pool));
+    let layout = layout.with_entries(entries);
+    target.levels = (&words, &layout);
     let check = stages.run(Stage::SelfCheck, None, "queries", || {
         self_check::self_check(&questions, from, &target, pool)
     });
@@ -266,6 +274,7 @@ fn examine(
             calibrate::calibrate(&questions, from, &target, !params.deterministic, pool)
         })
     });
+    built.graph.levels.entries = entries;
     (Some(check), calibration)
 }
 

@@ -2,11 +2,11 @@
 //! `probe_codes.rs`; `alpha` and backfill by small builds. Their best values differ between sets,
 //! above all for inner product, so no constant would do.
 //!
-//! Each candidate rule builds a graph of the sample; held-out items query it; the rule that takes
-//! the fewest distances to reach [`RECALL`] wins. Distances and not time, so that the choice is
-//! the same on every run.
+//! Each candidate rule builds a graph of the sample; held-out items query it; the rule whose graph
+//! costs the fewest distances wins.
 
 use crate::builder::codes::BuiltCodes;
+use crate::builder::cost::{Cost, RECALL};
 use crate::builder::items::Items;
 use crate::builder::probe_codes::probe_codes;
 use crate::builder::sample::{K, Sample, sample_size};
@@ -20,12 +20,6 @@ use crate::quantizers::{CodeKind, CodeSpace};
 use crate::search::{Scratch, SearchParams, Target, search};
 use crate::segments::meta::{CodesProbe, ProbeRecord};
 use crate::types::{Metric, Neighbor};
-
-/// Rules that are compared at this recall@10.
-const RECALL: f64 = 0.98;
-
-/// Candidate-list sizes tried, until one reaches [`RECALL`].
-const EFS: [usize; 9] = [12, 16, 24, 32, 48, 64, 96, 160, 256];
 
 /// What is used where the input is too small to probe, or nothing reaches the recall.
 const DEFAULT_RULE: PruneRule = PruneRule { alpha: 1.1, backfill: true };
@@ -129,8 +123,8 @@ pub(super) fn probe(
     Ok(choices)
 }
 
-/// Mean distances per query at [`RECALL`], interpolated between list sizes; infinite where none
-/// reaches it.
+/// Mean distances per query at [`RECALL`] in a graph of the sample that is built by `rule`; infinite
+/// where it is not reached.
 fn cost(
     sample: &Sample,
     codes: &BuiltCodes,
@@ -155,21 +149,7 @@ fn cost(
         graph: graph.adjacency(),
         levels: (&words, &layout),
     };
-    let mut before: Option<(f64, f64)> = None;
-    for ef in EFS {
-        let (recall, distances) = measure(&target, ef, sample);
-        if recall >= RECALL {
-            return Ok(match before {
-                None => distances,
-                Some((low, fewer)) => {
-                    let share = (RECALL - low) / (recall - low);
-                    fewer + (distances - fewer) * share
-                }
-            } as f32);
-        }
-        before = Some((recall, distances));
-    }
-    Ok(f32::INFINITY)
+    Ok(Cost::of(|ef| measure(&target, ef, sample)).at(RECALL) as f32)
 }
 
 /// Mean recall and distances per query at one list size.

@@ -1,4 +1,5 @@
-//! A new calibration for an index that exists: a new generation that differs in that section alone.
+//! A new calibration for an index that exists: a new generation that differs in that section, and in
+//! the number of entries that the levels section gives.
 //!
 //! The old file is mapped and its sections are copied block by block, each held against its
 //! checksum, so that memory holds the questions and one block.
@@ -8,12 +9,13 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::builder::calibrate::{calibrate, calibrated_ks};
+use crate::builder::entries::find_entries;
 use crate::builder::questions::{Questions, check_queries};
 use crate::builder::{
     BuildError, RETAINED_GENERATIONS, SEGMENT_NAME, Stages, provenance, thread_pool, verify,
 };
 use crate::format::{
-    Disk, FORMAT_VERSION, FileLayer, LoadMode, SectionKind, SegmentDigest, SegmentFile,
+    Disk, FORMAT_VERSION, FileLayer, LoadMode, OpenError, SectionKind, SegmentDigest, SegmentFile,
     SegmentWriter,
 };
 use crate::progress::{Progress, Stage};
@@ -38,10 +40,10 @@ pub struct RecalibrateReport {
 }
 
 /// Measures on `queries` `[count, dim]` what effort reaches which recall in the index at `dir`, and
-/// makes a generation current that says so. Searches answer as before; readers of the old
-/// generation are not disturbed.
+/// makes a generation current that says so. Searches answer as before, unless the queries ask for more
+/// or fewer entries; readers of the old generation are not disturbed.
 ///
-/// Cost: `count · n` distances, some thirty searches a query, and a copy of the file.
+/// Cost: `count · n` distances, some fifty searches a query, and a copy of the file.
 ///
 /// # Errors
 /// See [`BuildError`]; the old generation is then still current.
@@ -73,12 +75,12 @@ pub fn recalibrate_through(
     let segment = Segment::open(file).map_err(CurrentError::from)?;
     // A deterministic build notes no times.
     let clock = current.manifest.provenance.is_some();
-    let calibration = measure(&segment, queries, clock, &pool, &mut stages)?;
+    let measured = measure(&segment, queries, clock, &pool, &mut stages)?;
 
     let pending = locked.begin()?;
     let (path, length) = (pending.file_path(SEGMENT_NAME), segment.file().length());
     let digest = stages.run(Stage::Write, Some(length), "bytes", || {
-        write(layer, &path, &segment, &calibration, progress)
+        write(layer, &path, &segment, &measured, progress)
     })?;
     stages.run(Stage::Verify, Some(digest.length), "bytes", || verify(&path, progress))?;
     if progress.cancelled() {
@@ -98,9 +100,15 @@ pub fn recalibrate_through(
         generation: published.generation,
         file_bytes: digest.length,
         seconds: stages.seconds,
-        calibration,
+        calibration: measured.calibration,
         not_removed: published.not_removed.iter().map(ToString::to_string).collect(),
     })
+}
+
+/// What replaces something in the copied file.
+struct Measured {
+    entries: usize,
+    calibration: Calibration,
 }
 
 fn measure(
@@ -109,28 +117,37 @@ fn measure(
     clock: bool,
     pool: &rayon::ThreadPool,
     stages: &mut Stages<'_>,
-) -> Result<Calibration, BuildError> {
-    let (target, n) = (segment.target(), segment.len());
+) -> Result<Measured, BuildError> {
+    let (mut target, n) = (segment.target(), segment.len());
     check_queries(&queries, target.vectors.dim, target.metric)?;
     let most = calibrated_ks(n).map(|(k, _)| k).last().ok_or(BuildError::TooFew { found: n })?;
     let questions = stages.run(Stage::Truth, None, "queries", || {
         Questions::of_queries(target.vectors, target.metric, queries, most, pool)
     });
+    let entries =
+        stages.run(Stage::Entries, None, "trials", || find_entries(&questions, &target, pool));
+    let (words, layout) = target.levels;
+    let layout = layout.with_entries(entries);
+    target.levels = (words, &layout);
     let calibration = stages.run(Stage::Calibrate, None, "points", || {
         calibrate(&questions, "queries", &target, clock, pool)
     });
-    if stages.progress.cancelled() { Err(BuildError::Cancelled) } else { Ok(calibration) }
+    if stages.progress.cancelled() {
+        return Err(BuildError::Cancelled);
+    }
+    Ok(Measured { entries, calibration })
 }
 
-/// Copies the segment with another calibration, right after the meta section.
+/// Copies the segment with what was measured; the calibration comes right after the meta section.
 fn write(
     layer: &dyn FileLayer,
     path: &Path,
     segment: &Segment,
-    calibration: &Calibration,
+    measured: &Measured,
     progress: &dyn Progress,
 ) -> Result<SegmentDigest, BuildError> {
-    let (file, encoded) = (segment.file(), calibration.encode().map_err(WriteSegmentError::from)?);
+    let file = segment.file();
+    let encoded = measured.calibration.encode().map_err(WriteSegmentError::from)?;
     let mut writer = SegmentWriter::create(layer, path)?;
     for entry in file.sections() {
         match entry.kind() {
@@ -139,6 +156,15 @@ fn write(
             Some(SectionKind::Meta) if file.header().format < FORMAT_VERSION => {
                 let meta = segment.meta().encode().map_err(WriteSegmentError::from)?;
                 writer.begin_section(SectionKind::Meta, 0)?.write(&meta)?;
+            }
+            Some(SectionKind::Levels) => {
+                if let Some(damage) = file.damage(entry) {
+                    return Err(CurrentError::from(OpenError::from(damage)).into());
+                }
+                let (words, layout) = segment.target().levels;
+                let mut words = words.to_vec();
+                layout.with_entries(measured.entries).write_entries(&mut words);
+                writer.begin_section(SectionKind::Levels, 0)?.write_slice(&words)?;
             }
             _ => writer
                 .copy_section(file, entry, &mut |bytes| progress.advance(bytes))
@@ -170,17 +196,20 @@ mod tests {
         assert_eq!(old.calibration(), None);
         let (queries_from, paths) = ("queries".to_owned(), Vec::new());
         let calibration = Calibration { queries_from, queries: 3, paths };
+        let measured = Measured { entries: 4, calibration };
         let out = tempfile::tempdir().unwrap();
         let path = out.path().join(SEGMENT_NAME);
-        write(&Disk, &path, &old, &calibration, &Silent).unwrap();
+        write(&Disk, &path, &old, &measured, &Silent).unwrap();
 
         let new = Segment::open(SegmentFile::open(&path, LoadMode::Mmap).unwrap()).unwrap();
-        assert_eq!((new.meta(), new.calibration()), (old.meta(), Some(&calibration)));
+        assert_eq!((new.meta(), new.calibration()), (old.meta(), Some(&measured.calibration)));
+        assert_eq!([&old, &new].map(|segment| segment.target().levels.1.entries()), [1, 4]);
         assert_eq!(new.file().verify(&mut |_| ()), []);
         for entry in old.file().sections() {
             let kind = entry.kind().unwrap();
             let section = |of: &Segment| of.file().section(kind, entry.index).map(<[u8]>::to_vec);
-            assert!(kind == SectionKind::Meta || section(&new) == section(&old), "{entry}");
+            let written = matches!(kind, SectionKind::Meta | SectionKind::Levels);
+            assert!(written || section(&new) == section(&old), "{entry}");
         }
         assert_eq!(new.file().sections().len(), old.file().sections().len() + 1);
     }

@@ -169,6 +169,11 @@ impl SegmentFile {
         }
     }
 
+    /// Holds a section against its checksums: the first damage in it.
+    pub fn damage(&self, entry: &SectionEntry) -> Option<Corruption> {
+        self.checked_blocks(entry).find_map(|(_, damage)| damage)
+    }
+
     /// The blocks of a section, each with what its checksum says against it.
     pub(super) fn checked_blocks<'a>(
         &'a self,

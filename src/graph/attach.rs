@@ -150,7 +150,8 @@ mod tests {
         let n = 40;
         let mut base: Vec<NodeId> = (0..n).map(NodeId).collect();
         base.swap(0, 1);
-        let levels = OwnedLevels { layers: Vec::new(), degree: 2, entry_slot: NodeId(0) };
+        let levels =
+            OwnedLevels { layers: Vec::new(), degree: 2, entry_slot: NodeId(0), entries: 1 };
         let mut graph = Graph { base, max_degree: 1, levels };
         assert_eq!(attach(&mut graph, &Line(n as usize), 8), n as usize - 2);
         assert_eq!(reachable(graph.adjacency(), NodeId(0)).len(), n as usize);

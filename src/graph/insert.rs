@@ -18,7 +18,9 @@ use rayon::prelude::*;
 use crate::graph::Graph;
 use crate::graph::adjacency::Adjacency;
 use crate::graph::beam::Beam;
-use crate::graph::levels::{Layer, MAX_LAYERS, OwnedLayer, OwnedLevels, SlotScorer, descend};
+use crate::graph::levels::{
+    Entries, Layer, MAX_LAYERS, OwnedLayer, OwnedLevels, SlotScorer, descend,
+};
 use crate::graph::pool::Stop;
 use crate::graph::prune::{PruneRule, PruneScratch, robust_prune};
 use crate::kernels::{Isa, Operation, Space, dispatch};
@@ -150,7 +152,7 @@ impl<'a, S: Space> Growing<'a, S> {
             params,
             slots,
             base: base.collect(),
-            levels: OwnedLevels { layers: Vec::new(), degree, entry_slot: NodeId(0) },
+            levels: OwnedLevels { layers: Vec::new(), degree, entry_slot: NodeId(0), entries: 1 },
             is_empty: true,
         }
     }
@@ -335,19 +337,20 @@ impl<S: Space> Operation for Choose<'_, S> {
         let top = growing.levels.layers.len();
         let level = growing.level(node).min(top);
         let above = (level..top).rev().map(|layer| growing.levels.layer(layer));
-        let (mut entry, _) = descend(beam, &scorer, above, growing.levels.entry_slot);
+        let start = growing.levels.entry_slot;
+        let (mut entries, _) = descend(beam, &scorer, above, start, growing.levels.entries);
         let mut chosen = vec![Vec::new(); level + 1];
         for layer in (0..=level).rev() {
             let lists = growing.lists(layer);
             let ef = params.ef_construction;
             if layer == 0 {
-                beam.search(lists, &scorer, &[entry], ef, Stop::NEVER, None);
+                beam.search(lists, &scorer, &entries, ef, Stop::NEVER, None);
             } else {
                 let Layer { nodes, .. } = growing.levels.layer(layer - 1);
                 beam.search(
                     lists,
                     &SlotScorer { nodes, scorer: &scorer },
-                    &[entry],
+                    &entries,
                     ef,
                     Stop::NEVER,
                     None,
@@ -360,7 +363,8 @@ impl<S: Space> Operation for Choose<'_, S> {
             robust_prune(isa, &space, candidates.iter().copied(), degree, params.rule, prune, kept);
             chosen[layer] = kept.clone();
             if layer > 0 {
-                entry = growing.levels.layers[layer - 1].down[candidates[0].node.index()];
+                let closest = candidates[0].node;
+                entries = Entries::one(growing.levels.layers[layer - 1].down[closest.index()]);
             }
         }
         chosen

@@ -1,12 +1,17 @@
 //! The upper layers of an HNSW graph (Malkov & Yashunin, TPAMI 2020): each node of the base layer
-//! rises to a level drawn from a geometric distribution; a search descends greedily from the top
-//! and so enters the base layer near its goal.
+//! rises to a level drawn from a geometric distribution; a search descends from the top and so enters
+//! the base layer near its goal.
+//!
+//! The original keeps the one closest node of each layer. In items that form clusters far from each
+//! other that node may lie in the wrong one, and no list of the base layer leads out of it. So a graph
+//! says with how many `entries` its searches go down; most need one.
 //!
 //! A node of layer `l` is named by its **slot**, its position in the layer's node list, so that a
 //! layer is as dense as the base and descending needs no lookup:
 //! ```text
 //! levels section, u32 little-endian
-//! layers, degree, entry_slot, 0           entry_slot: where a search starts, in the top layer
+//! layers, degree, entry_slot, entries     entry_slot: where a search starts, in the top layer;
+//!                                         entries: with how many nodes it goes down, less 1
 //! per layer, lowest (level 1) first:      count
 //! per layer, lowest first:
 //!   nodes [count]                         the node behind each slot
@@ -19,11 +24,17 @@ use crate::graph::beam::{Beam, BeamStats};
 use crate::graph::pool::Stop;
 use crate::types::{NodeId, Scorer};
 
+/// Slots whose nodes are scored together.
+const GATHERED: usize = 16;
+
 /// More layers than a graph of 2³¹ nodes has at degree 2.
 pub const MAX_LAYERS: usize = 32;
 
 /// The largest degree of any layer.
 pub const MAX_DEGREE: usize = 1024;
+
+/// Most nodes that a search goes down with.
+pub const MAX_ENTRIES: usize = 16;
 
 const HEADER_WORDS: usize = 4;
 
@@ -45,6 +56,7 @@ pub struct LevelsLayout {
     layers: Vec<(usize, usize)>,
     degree: usize,
     entry_slot: NodeId,
+    entries: usize,
 }
 
 /// Why a levels section is not one.
@@ -69,13 +81,17 @@ impl LevelsLayout {
             return bad(0, "a header of 4 words", words.len() as u32);
         }
         let (count, degree, entry_slot) = (words[0].index(), words[1].index(), words[2]);
+        let entries = words[3].index().saturating_add(1);
         if count > MAX_LAYERS || words.len() < HEADER_WORDS + count {
             return bad(0, format!("at most {MAX_LAYERS} layers"), words[0].0);
         }
         if degree == 0 || degree > MAX_DEGREE {
             return bad(1, format!("a degree of 1 to {MAX_DEGREE}"), words[1].0);
         }
-        let mut layout = Self { layers: Vec::with_capacity(count), degree, entry_slot };
+        if entries > MAX_ENTRIES {
+            return bad(3, format!("less than {MAX_ENTRIES}"), words[3].0);
+        }
+        let mut layout = Self { layers: Vec::with_capacity(count), degree, entry_slot, entries };
         let (mut at, mut below) = (HEADER_WORDS + count, n);
         for level in 0..count {
             let size = words[HEADER_WORDS + level].index();
@@ -119,6 +135,21 @@ impl LevelsLayout {
         self.layers.iter().map(|(_, size)| *size)
     }
 
+    /// How many nodes a search goes down with.
+    pub fn entries(&self) -> usize {
+        self.entries
+    }
+
+    /// The same layers, for searches that go down with `entries` nodes, 1 to [`MAX_ENTRIES`].
+    pub fn with_entries(&self, entries: usize) -> Self {
+        Self { entries: entries.clamp(1, MAX_ENTRIES), ..self.clone() }
+    }
+
+    /// Puts the number of entries into the words of a section.
+    pub fn write_entries(&self, words: &mut [NodeId]) {
+        words[3] = NodeId(self.entries as u32 - 1);
+    }
+
     /// The layers of the section that was parsed, top first, and the slot to start at.
     #[inline(always)]
     pub fn top_down<'a>(
@@ -130,23 +161,58 @@ impl LevelsLayout {
     }
 }
 
-/// Descends greedily through `layers`, top first, from `slot` of the topmost. Gives the slot in
-/// the layer below the last one, which is a node where that is the base layer.
+/// Where a search enters a layer: at most [`MAX_ENTRIES`] of its slots.
+#[derive(Clone, Copy, Debug)]
+pub struct Entries {
+    slots: [NodeId; MAX_ENTRIES],
+    count: usize,
+}
+
+impl Entries {
+    /// One slot.
+    pub fn one(slot: NodeId) -> Self {
+        Self { slots: [slot; MAX_ENTRIES], count: 1 }
+    }
+
+    /// The first of `slots`.
+    #[inline(always)]
+    fn first_of(slots: impl Iterator<Item = NodeId>) -> Self {
+        let mut entries = Self { slots: [NodeId(0); MAX_ENTRIES], count: 0 };
+        for (entry, slot) in entries.slots.iter_mut().zip(slots) {
+            *entry = slot;
+            entries.count += 1;
+        }
+        entries
+    }
+}
+
+impl std::ops::Deref for Entries {
+    type Target = [NodeId];
+
+    #[inline(always)]
+    fn deref(&self) -> &[NodeId] {
+        &self.slots[..self.count]
+    }
+}
+
+/// Descends through `layers`, top first, from `slot` of the topmost, keeping the `entries` closest
+/// slots of each. Gives slots of the layer below the last one, the closest first, which are nodes
+/// where that is the base layer.
 #[inline(always)]
 pub fn descend<'a, S: Scorer>(
     beam: &mut Beam,
     scorer: &S,
     layers: impl Iterator<Item = Layer<'a>>,
-    mut slot: NodeId,
-) -> (NodeId, BeamStats) {
-    let mut stats = BeamStats::default();
+    slot: NodeId,
+    entries: usize,
+) -> (Entries, BeamStats) {
+    let (mut at, mut stats) = (Entries::one(slot), BeamStats::default());
     for layer in layers {
         let scorer = SlotScorer { nodes: layer.nodes, scorer };
-        stats.add(beam.search(layer.lists, &scorer, &[slot], 1, Stop::NEVER, None));
-        slot = beam.found().iter().next().map_or(slot, |nearest| nearest.node);
-        slot = layer.down[slot.index()];
+        stats.add(beam.search(layer.lists, &scorer, &at, entries, Stop::NEVER, None));
+        at = Entries::first_of(beam.found().iter().map(|slot| layer.down[slot.node.index()]));
     }
-    (slot, stats)
+    (at, stats)
 }
 
 fn check_below(ids: &[NodeId], bound: usize, at: usize) -> Result<(), BadLevels> {
@@ -168,9 +234,12 @@ pub struct SlotScorer<'a, S> {
 impl<S: Scorer> Scorer for SlotScorer<'_, S> {
     #[inline(always)]
     fn score(&self, slots: &[NodeId], distances: &mut [f32]) {
-        for (slot, distance) in slots.iter().zip(distances) {
-            let node = self.nodes[slot.index()];
-            self.scorer.score(&[node], std::slice::from_mut(distance));
+        let mut nodes = [NodeId(0); GATHERED];
+        for (slots, distances) in slots.chunks(GATHERED).zip(distances.chunks_mut(GATHERED)) {
+            for (node, slot) in nodes.iter_mut().zip(slots) {
+                *node = self.nodes[slot.index()];
+            }
+            self.scorer.score(&nodes[..slots.len()], distances);
         }
     }
 
@@ -205,6 +274,8 @@ pub struct OwnedLevels {
     pub degree: usize,
     /// Slot in the top layer where a search starts; a node where there are no layers.
     pub entry_slot: NodeId,
+    /// How many nodes a search goes down with, 1 to [`MAX_ENTRIES`].
+    pub entries: usize,
 }
 
 impl OwnedLevels {
@@ -228,7 +299,8 @@ impl OwnedLevels {
 
     /// The bytes of a levels section.
     pub fn words(&self) -> Vec<NodeId> {
-        let header = [self.layers.len() as u32, self.degree as u32, self.entry_slot.0, 0];
+        let (layers, degree) = (self.layers.len() as u32, self.degree as u32);
+        let header = [layers, degree, self.entry_slot.0, self.entries as u32 - 1];
         let counts = self.layers.iter().map(|layer| layer.nodes.len() as u32);
         let mut words: Vec<NodeId> = header.into_iter().chain(counts).map(NodeId).collect();
         for layer in &self.layers {
@@ -237,5 +309,64 @@ impl OwnedLevels {
             words.extend_from_slice(&layer.lists);
         }
         words
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Items on a line.
+    struct Line<'a> {
+        items: &'a [f32],
+        query: f32,
+    }
+
+    impl Scorer for Line<'_> {
+        fn score(&self, nodes: &[NodeId], distances: &mut [f32]) {
+            for (node, distance) in nodes.iter().zip(distances) {
+                *distance = (self.items[node.index()] - self.query).abs();
+            }
+        }
+
+        fn prefetch(&self, _node: NodeId) {}
+
+        fn prefetch_list(&self, _list: &[NodeId]) {}
+    }
+
+    /// Two clusters without an edge between them, one node of each a layer up. The query lies among
+    /// the items of the second, beside the node that rose from the first.
+    #[test]
+    fn a_descent_with_two_nodes_gets_into_both_clusters() {
+        let items = [0.0, 1.0, 2.0, 2.1, 4.0];
+        let ids = |ids: &[u32]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
+        let upper =
+            OwnedLayer { nodes: ids(&[1, 4]), down: ids(&[1, 4]), lists: ids(&[1, 0, 0, 1]) };
+        let entries = 2;
+        let levels = OwnedLevels { layers: vec![upper], degree: 2, entry_slot: NodeId(1), entries };
+        let base = ids(&[1, 2, 0, 2, 0, 1, 4, 3, 3, 4]);
+        let nearest = |query, levels: &OwnedLevels| {
+            let words = levels.words();
+            let layout = LevelsLayout::parse(&words, items.len()).unwrap();
+            let (mut beam, scorer) = (Beam::default(), Line { items: &items, query });
+            let (layers, slot) = layout.top_down(&words);
+            let (entries, _) = descend(&mut beam, &scorer, layers, slot, layout.entries());
+            assert_eq!(entries.len(), layout.entries());
+            beam.search(Adjacency::new(&base, 2), &scorer, &entries, 4, Stop::NEVER, None);
+            beam.found().iter().next().unwrap().node.0
+        };
+        assert_eq!(nearest(2.2, &levels), 3);
+        assert_eq!(nearest(2.2, &OwnedLevels { entries: 1, ..levels }), 2);
+    }
+
+    #[test]
+    fn entries_out_of_range_are_refused() {
+        let mut words = [0, 2, 0, 0].map(NodeId);
+        for (more, entries) in [(0, Some(1)), (15, Some(16)), (16, None), (u32::MAX, None)] {
+            words[3] = NodeId(more);
+            let parsed = LevelsLayout::parse(&words, 1);
+            assert_eq!(parsed.as_ref().ok().map(LevelsLayout::entries), entries);
+            assert!(entries.is_some() || parsed.is_err_and(|bad| bad.word == 3));
+        }
     }
 }

@@ -123,7 +123,7 @@ fn convert<S: Space>(hnsw: &Hnsw<'_, u32, Between<'_, S>>, n: usize, max_degree:
             fill(list, &neighbors[layer + 1], |node| slots[layer].get(&node).copied());
         }
     }
-    let levels = OwnedLevels { layers, degree, entry_slot: NodeId(0) };
+    let levels = OwnedLevels { layers, degree, entry_slot: NodeId(0), entries: 1 };
     Graph { base, max_degree, levels }
 }
 

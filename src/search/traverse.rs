@@ -73,7 +73,7 @@ fn walk<S: Scorer>(
 ) -> BeamStats {
     let (words, layout) = target.levels;
     let (layers, slot) = layout.top_down(words);
-    let (entry, mut stats) = descend(beam, scorer, layers, slot);
-    stats.add(beam.search(target.graph, scorer, &[entry], ef, stop, deadline));
+    let (entries, mut stats) = descend(beam, scorer, layers, slot, layout.entries());
+    stats.add(beam.search(target.graph, scorer, &entries, ef, stop, deadline));
     stats
 }
