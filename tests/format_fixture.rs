@@ -241,24 +241,30 @@ fn the_writer_still_writes_the_format() {
         }
         builder.finish(bytemuck::cast_slice(&in_order)).unwrap()
     });
-    let parts = SegmentParts {
-        geometry,
-        meta: &meta,
-        graph: &graph,
-        order: &in_order,
-        vectors: target.vectors,
-        scales: target.scales,
-        codes: target.codes,
-        calibration: segment.calibration(),
-        ids: segment.item_ids(),
-        columns: &columns.collect::<Vec<_>>(),
-    };
-    let again = tempfile::tempdir().unwrap();
-    let path = again.path().join("base.vcg");
-    write_segment(&Disk, &path, &parts, &mut |_| ()).unwrap();
-    let (written, kept) = (fs::read(&path).unwrap(), fs::read(dir.join(SEGMENT)).unwrap());
-    let differs = written.iter().zip(&kept).position(|(a, b)| a != b);
-    assert_eq!((differs, written.len()), (None, kept.len()), "the format changed");
+    let columns = columns.collect::<Vec<_>>();
+    let kept = fs::read(dir.join(SEGMENT)).unwrap();
+    // In memory, and on disk in passes of three rows.
+    for gathered_bytes in [None, Some(3 * target.vectors.row_bytes(NodeId(0)).len())] {
+        let parts = SegmentParts {
+            geometry,
+            meta: &meta,
+            graph: &graph,
+            order: &in_order,
+            vectors: target.vectors,
+            gathered_bytes,
+            scales: target.scales,
+            codes: target.codes,
+            calibration: segment.calibration(),
+            ids: segment.item_ids(),
+            columns: &columns,
+        };
+        let again = tempfile::tempdir().unwrap();
+        let path = again.path().join("base.vcg");
+        write_segment(&Disk, &path, &parts, &mut |_| ()).unwrap();
+        let written = fs::read(&path).unwrap();
+        let differs = written.iter().zip(&kept).position(|(a, b)| a != b);
+        assert_eq!((differs, written.len()), (None, kept.len()), "{gathered_bytes:?}");
+    }
 
     let manifest = Manifest::read(&dir).unwrap();
     let again = Manifest::new(manifest.generation, manifest.segments.clone(), None);

@@ -160,6 +160,17 @@ impl Items {
         columns.into_iter().map(|column| Ok(column.finish(order)?)).collect()
     }
 
+    /// Whether vectors lie in a file that memory may be too small for; it is now read in order.
+    pub(super) fn on_disk(&self) -> bool {
+        match &self.vectors {
+            Store::Memory(_) => false,
+            Store::Spool(_, mapping) => {
+                mapping.read_in_order();
+                true
+            }
+        }
+    }
+
     /// Removes the spool file, if there is one. What is mapped stays readable.
     pub(super) fn remove_spool(&self, layer: &dyn FileLayer) -> Result<(), FileError> {
         match &self.vectors {

@@ -71,6 +71,10 @@ const SEGMENT_NAME: &str = "base.vcg";
 /// Items asked in place of queries.
 const QUESTIONS: usize = 320;
 
+/// Bytes of vectors that a pass over a spool file gathers to write them: less than what a large graph
+/// gave back when it stopped growing.
+const GATHERED_BYTES: usize = 64 << 20;
+
 /// Generations kept: the new one and the one before it.
 const RETAINED_GENERATIONS: u64 = 2;
 
@@ -161,6 +165,7 @@ pub fn build_through(
             graph: &built.graph,
             order: &stored,
             vectors: items.vectors(),
+            gathered_bytes: items.on_disk().then_some(GATHERED_BYTES),
             scales: items.scales(),
             codes: built.codes.as_ref().map(BuiltCodes::view),
             calibration: calibration.as_ref(),

@@ -110,6 +110,12 @@ impl Mapping {
         };
         Ok(Mapping { bytes, _registration: registration })
     }
+
+    /// From here on the bytes are read from first to last, so that the system may read ahead. A wish:
+    /// whether it is granted shows in time alone.
+    pub fn read_in_order(&self) {
+        let _ = self.bytes.advise(memmap2::Advice::Sequential);
+    }
 }
 
 impl Deref for Mapping {
@@ -129,9 +135,9 @@ fn map_of(file: &File, length: usize, mode: LoadMode) -> std::io::Result<Mmap> {
     }
     // SAFETY: the bytes must not change while they are borrowed. Files of an index are written
     // once and never changed in place (the contract at the top of this file).
-    let map = unsafe { options.map(file)? };
-    advise_huge_pages(&map);
-    Ok(map)
+    // No wish for huge pages here: they make each fault read megabytes, which a file larger than memory
+    // cannot afford, and walks over a warm file were no faster for them.
+    unsafe { options.map(file) }
 }
 
 fn copy_of(file: &mut File, length: usize) -> std::io::Result<Mmap> {
@@ -141,15 +147,6 @@ fn copy_of(file: &mut File, length: usize) -> std::io::Result<Mmap> {
     let _ = memory.advise(memmap2::Advice::HugePage);
     file.read_exact(&mut memory)?;
     memory.make_read_only()
-}
-
-/// Asks for huge pages behind a mapped file. Only some file systems have them (tmpfs, and others
-/// with read-only file THP); a refusal costs nothing.
-fn advise_huge_pages(map: &Mmap) {
-    #[cfg(target_os = "linux")]
-    let _ = map.advise(memmap2::Advice::HugePage);
-    #[cfg(not(target_os = "linux"))]
-    let _ = map;
 }
 
 /// Exit status of a process whose mapped file was truncated: `EX_IOERR` of `sysexits.h`.

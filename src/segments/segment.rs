@@ -6,7 +6,8 @@ use crate::error::{Corruption, FileError};
 use crate::filters::columns::{AttributeValue, ColumnLayout, ColumnSchema, ColumnView};
 use crate::filters::evaluate::Table;
 use crate::format::{
-    FileLayer, Geometry, OpenError, SectionKind, SegmentDigest, SegmentFile, SegmentWriter,
+    FileLayer, Geometry, OpenError, SectionKind, SectionWriter, SegmentDigest, SegmentFile,
+    SegmentWriter,
 };
 use crate::graph::adjacency::Adjacency;
 use crate::graph::attach::reachable;
@@ -33,6 +34,9 @@ pub struct SegmentParts<'a> {
     pub order: &'a [NodeId],
     /// The vectors.
     pub vectors: Vectors<'a>,
+    /// Where they lie in a mapped file: it is read in order, and each time this many bytes of what is to
+    /// be written are gathered. Row by row, each would be a read of a page at a random place.
+    pub gathered_bytes: Option<usize>,
     /// `[n]` scales for cosine, else empty.
     pub scales: &'a [f32],
     /// What searches read in place of the vectors, if there is that; as the meta section has it.
@@ -101,15 +105,46 @@ pub fn write_segment(
     writer.begin_section(SectionKind::IdLookup, 0)?.write_slice(&lookup)?;
 
     let mut section = writer.begin_section(SectionKind::Vectors, 0)?;
-    for built in parts.order {
-        let row = parts.vectors.row_bytes(*built);
-        section.write(row)?;
-        wrote(row.len() as u64);
+    if let Some(bytes) = parts.gathered_bytes {
+        write_in_passes(parts.vectors, &renamed, bytes, &mut section, wrote)?;
+    } else {
+        for built in parts.order {
+            let row = parts.vectors.row_bytes(*built);
+            section.write(row)?;
+            wrote(row.len() as u64);
+        }
     }
     for (index, column) in (0..).zip(parts.columns) {
         writer.begin_section(SectionKind::Column, index)?.write(column)?;
     }
     Ok(writer.finish(parts.geometry)?)
+}
+
+/// Writes vectors in stored order, node `v` at `renamed[v]`, reading them in build order: each pass
+/// gathers the next `gathered_bytes` of what is written, at least a row.
+fn write_in_passes(
+    vectors: Vectors<'_>,
+    renamed: &[NodeId],
+    gathered_bytes: usize,
+    section: &mut SectionWriter<'_>,
+    wrote: &mut dyn FnMut(u64),
+) -> Result<(), FileError> {
+    let (n, bytes) = (vectors.len(), vectors.row_bytes(NodeId(0)).len());
+    let rows = (gathered_bytes / bytes).clamp(1, n);
+    let mut gathered = vec![0; rows * bytes];
+    for first in (0..n).step_by(rows) {
+        let stored = first..(first + rows).min(n);
+        for (built, at) in (0..).map(NodeId).zip(renamed) {
+            if stored.contains(&at.index()) {
+                let row = &mut gathered[(at.index() - first) * bytes..][..bytes];
+                row.copy_from_slice(vectors.row_bytes(built));
+            }
+        }
+        let gathered = &gathered[..stored.len() * bytes];
+        section.write(gathered)?;
+        wrote(gathered.len() as u64);
+    }
+    Ok(())
 }
 
 /// One immutable graph file, validated and ready to search.
