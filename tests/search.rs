@@ -236,7 +236,7 @@ fn bad_queries_are_refused() {
 fn a_passed_deadline_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let values = clustered(20_000, 8, 6);
-    build_quick(dir.path(), MemorySource::new(values, 64), &quick(Metric::L2));
+    build_quick(dir.path(), MemorySource::new(values, 8), &quick(Metric::L2));
     let index = open(dir.path());
     for exact in [false, true] {
         let deadline = Some(std::time::Instant::now());

@@ -6,7 +6,7 @@ use crate::builder::error::LARGEST_SQUARE;
 use crate::builder::{BuildError, BuildParams, ItemBatch, ItemSource, check_rows};
 use crate::error::FileError;
 use crate::filters::columns::{ColumnBuilder, ColumnSchema};
-use crate::format::{FileLayer, LayerFile, LoadMode, Mapping};
+use crate::format::{Access, FileLayer, LayerFile, LoadMode, Mapping};
 use crate::kernels::Element;
 use crate::progress::Progress;
 use crate::types::{ElementType, ItemId, Metric, NodeId};
@@ -160,14 +160,15 @@ impl Items {
         columns.into_iter().map(|column| Ok(column.finish(order)?)).collect()
     }
 
-    /// Whether vectors lie in a file that memory may be too small for; it is now read in order.
+    /// Whether vectors lie in a file, which memory may be too small for.
     pub(super) fn on_disk(&self) -> bool {
-        match &self.vectors {
-            Store::Memory(_) => false,
-            Store::Spool(_, mapping) => {
-                mapping.read_in_order();
-                true
-            }
+        matches!(self.vectors, Store::Spool(..))
+    }
+
+    /// Says how vectors are read from here on, where that matters.
+    pub(super) fn expect(&self, access: Access) {
+        if let Store::Spool(_, mapping) = &self.vectors {
+            mapping.expect(access);
         }
     }
 

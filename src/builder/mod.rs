@@ -38,7 +38,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use crate::filters::columns::ColumnSchema;
-use crate::format::{Disk, FileLayer, Geometry, LoadMode, SegmentFile};
+use crate::format::{Access, Disk, FileLayer, Geometry, LoadMode, SegmentFile};
 use crate::graph::attach::{attach, reachable};
 use crate::graph::insert::InsertParams;
 use crate::graph::levels::LevelsLayout;
@@ -71,9 +71,9 @@ const SEGMENT_NAME: &str = "base.vcg";
 /// Items asked in place of queries.
 const QUESTIONS: usize = 320;
 
-/// Bytes of vectors that a pass over a spool file gathers to write them: less than what a large graph
-/// gave back when it stopped growing.
-const GATHERED_BYTES: usize = 64 << 20;
+/// Bytes of vectors, per item, that a pass over a spool file gathers to write them: with the tables of the
+/// stored order less than what the graph gave back when it stopped growing.
+const GATHERED_BYTES: usize = 16;
 
 /// Generations kept: the new one and the one before it.
 const RETAINED_GENERATIONS: u64 = 2;
@@ -157,6 +157,7 @@ pub fn build_through(
     };
     let path = pending.file_path(SEGMENT_NAME);
     let bytes = items.vectors().bytes.len() as u64;
+    items.expect(Access::InOrder);
     let digest = stages.run(Stage::Write, Some(bytes), "bytes", || {
         let columns = items.finish_columns(&stored)?;
         let parts = SegmentParts {
@@ -165,7 +166,7 @@ pub fn build_through(
             graph: &built.graph,
             order: &stored,
             vectors: items.vectors(),
-            gathered_bytes: items.on_disk().then_some(GATHERED_BYTES),
+            gathered_bytes: items.on_disk().then_some(GATHERED_BYTES * items.len()),
             scales: items.scales(),
             codes: built.codes.as_ref().map(BuiltCodes::view),
             calibration: calibration.as_ref(),
@@ -259,6 +260,7 @@ fn examine(
     };
     let most = calibrate::calibrated_ks(items.len()).map(|(k, _)| k).last().unwrap_or(10);
     let (vectors, metric) = (items.vectors(), items.metric());
+    items.expect(Access::InOrder);
     let (questions, from) = stages.run(Stage::Truth, None, "queries", || match &params.queries {
         Some(queries) => {
             let queries = queries.clone();
@@ -266,6 +268,7 @@ fn examine(
         }
         None => (Questions::of_items(vectors, metric, QUESTIONS, most, params.seed, pool), "items"),
     });
+    items.expect(Access::AtRandom);
     let entries =
         stages.run(Stage::Entries, None, "trials", || find_entries(&questions, &target, pool));
     let layout = layout.with_entries(entries);

@@ -18,7 +18,7 @@ use crate::builder::{
 };
 use crate::filters::columns::{ColumnBuilder, ColumnKind, ColumnSchema};
 use crate::format::{ALIGNMENT, Disk, HEADER_BYTES};
-use crate::graph::insert::{LIST_ROOM, insert_all, list_slots};
+use crate::graph::insert::{LIST_ROOM, batch_bytes, insert_all, list_slots};
 use crate::graph::reference;
 use crate::progress::{Silent, Stage};
 use crate::quantizers::{CodeKind, CodeLayout, CodeSpace, CodeTerms};
@@ -204,6 +204,7 @@ impl Shape {
         };
         let norms = if self.metric == Metric::L2 { 0 } else { 4 * n };
         let visited = self.threads as u64 * (n / 8 + n / 16);
+        let batch = batch_bytes(self.n, self.max_degree, place.list_slots) as u64;
         let part = |name, bytes| Part { name, bytes };
         let mut parts = vec![
             // Those of 4 bits, if they are what is written, are made when these are gone.
@@ -213,7 +214,7 @@ impl Shape {
             part("item ids, order and norms", 12 * n + norms),
             part("attributes", column_bytes),
             part("what the input holds", self.held),
-            part("searches of inserts", visited),
+            part("inserts under way", visited + batch),
             part("the program", PROGRAM_BYTES),
         ];
         if !place.vectors_on_disk {

@@ -42,8 +42,12 @@ impl Sample {
     pub(super) fn draw(items: &Items, size: usize, seed: u64, pool: &rayon::ThreadPool) -> Self {
         let mut nodes: Vec<NodeId> = (0..items.len() as u32).map(NodeId).collect();
         shuffle(&mut nodes, seed ^ 0x960be);
-        let (held_out, rest) = nodes.split_at(QUERIES);
-        let sample = items.sample(&rest[..size]);
+        let (held_out, rest) = nodes.split_at_mut(QUERIES);
+        let sampled = &mut rest[..size];
+        // In the order of a file that they may lie in.
+        held_out.sort_unstable();
+        sampled.sort_unstable();
+        let sample = items.sample(sampled);
         let queries = vectors(items, held_out);
         let mut truth = TruthSearch::new(queries.concat(), items.dim(), items.metric(), K);
         truth.add(sample.vectors(), pool);

@@ -69,6 +69,15 @@ impl FromStr for LoadMode {
     }
 }
 
+/// How the bytes of a mapping are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// From first to last: the system should read ahead.
+    InOrder,
+    /// Here and there, often in the same places: what lies around them would only take their memory.
+    AtRandom,
+}
+
 /// The bytes of a file, page-aligned, for as long as the value lives. A file that is removed or
 /// replaced meanwhile stays readable here.
 #[derive(Debug)]
@@ -111,10 +120,12 @@ impl Mapping {
         Ok(Mapping { bytes, _registration: registration })
     }
 
-    /// From here on the bytes are read from first to last, so that the system may read ahead. A wish:
-    /// whether it is granted shows in time alone.
-    pub fn read_in_order(&self) {
-        let _ = self.bytes.advise(memmap2::Advice::Sequential);
+    /// Says how the bytes are read from here on. A wish: whether it is granted shows in time alone.
+    pub fn expect(&self, access: Access) {
+        let _ = self.bytes.advise(match access {
+            Access::InOrder => memmap2::Advice::Sequential,
+            Access::AtRandom => memmap2::Advice::Random,
+        });
     }
 }
 

@@ -58,7 +58,7 @@ pub mod writer;
 pub use error::OpenError;
 pub use header::{Geometry, Header};
 pub use layer::{Disk, FileLayer, LayerFile};
-pub use mapping::{LoadMode, Mapping};
+pub use mapping::{Access, LoadMode, Mapping};
 pub use reader::SegmentFile;
 pub use section::{SectionEntry, SectionKind};
 pub use writer::{SectionWriter, SegmentDigest, SegmentWriter};

@@ -38,8 +38,20 @@ const BATCH_SHARE: usize = 32;
 /// And at most this many items, which is plenty for as many threads as machines have.
 const BATCH_MAX: usize = 4096;
 
-/// Lists shrunk at a time at the end: enough for all threads, little memory.
+/// Lists that take their reverse edges at a time: enough for all threads, little memory.
+const EXTEND_CHUNK: usize = 1 << 13;
+
+/// Lists shrunk at a time at the end, likewise.
 const SHRINK_CHUNK: usize = 1 << 12;
+
+/// Bytes that a batch takes at most beside the graph: edges chosen, the same in reverse and by target,
+/// and the lists that are being extended.
+pub fn batch_bytes(n: usize, max_degree: usize, list_slots: usize) -> usize {
+    let edges = (n / BATCH_SHARE).clamp(1, BATCH_MAX) * max_degree;
+    let edge = size_of::<Neighbor>() + size_of::<Reverse>() + size_of::<&[Reverse]>();
+    let list = size_of::<(Place, Vec<NodeId>)>() + size_of::<NodeId>() * list_slots;
+    edges * edge + edges.min(EXTEND_CHUNK) * list
+}
 
 /// What the builder is told.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -225,18 +237,20 @@ impl<'a, S: Space> Growing<'a, S> {
         pool: &rayon::ThreadPool,
     ) {
         let key = |edge: &Reverse| (edge.layer, edge.target, edge.source);
-        let this = &*self;
-        let lists: Vec<(Place, Vec<NodeId>)> = pool.install(|| {
-            reverse.par_sort_unstable_by_key(key);
-            let groups: Vec<&[Reverse]> =
-                reverse.chunk_by(|a, b| (a.layer, a.target) == (b.layer, b.target)).collect();
-            let extend = |group: &&[Reverse]| {
-                with_worker(workers, |worker| dispatch(Extend { growing: this, group, worker }))
-            };
-            groups.par_iter().with_max_len(64).map(extend).collect()
-        });
-        for (place, list) in lists {
-            self.write(place, list.into_iter());
+        pool.install(|| reverse.par_sort_unstable_by_key(key));
+        let groups: Vec<&[Reverse]> =
+            reverse.chunk_by(|a, b| (a.layer, a.target) == (b.layer, b.target)).collect();
+        for groups in groups.chunks(EXTEND_CHUNK) {
+            let this = &*self;
+            let lists: Vec<(Place, Vec<NodeId>)> = pool.install(|| {
+                let extend = |group: &&[Reverse]| {
+                    with_worker(workers, |worker| dispatch(Extend { growing: this, group, worker }))
+                };
+                groups.par_iter().with_max_len(64).map(extend).collect()
+            });
+            for (place, list) in lists {
+                self.write(place, list.into_iter());
+            }
         }
     }
 

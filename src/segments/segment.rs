@@ -98,11 +98,7 @@ pub fn write_segment(
         let scales: Vec<f32> = parts.order.iter().map(|b| parts.scales[b.index()]).collect();
         writer.begin_section(SectionKind::VectorScales, 0)?.write_slice(&scales)?;
     }
-    let ids: Vec<ItemId> = parts.order.iter().map(|built| parts.ids[built.index()]).collect();
-    writer.begin_section(SectionKind::ItemIds, 0)?.write_slice(&ids)?;
-    let mut lookup: Vec<NodeId> = (0..ids.len() as u32).map(NodeId).collect();
-    lookup.sort_unstable_by_key(|node| ids[node.index()]);
-    writer.begin_section(SectionKind::IdLookup, 0)?.write_slice(&lookup)?;
+    write_ids(parts, &mut writer)?;
 
     let mut section = writer.begin_section(SectionKind::Vectors, 0)?;
     if let Some(bytes) = parts.gathered_bytes {
@@ -118,6 +114,15 @@ pub fn write_segment(
         writer.begin_section(SectionKind::Column, index)?.write(column)?;
     }
     Ok(writer.finish(parts.geometry)?)
+}
+
+/// Item ids in stored order, and nodes by id.
+fn write_ids(parts: &SegmentParts<'_>, writer: &mut SegmentWriter) -> Result<(), FileError> {
+    let ids: Vec<ItemId> = parts.order.iter().map(|built| parts.ids[built.index()]).collect();
+    writer.begin_section(SectionKind::ItemIds, 0)?.write_slice(&ids)?;
+    let mut lookup: Vec<NodeId> = (0..ids.len() as u32).map(NodeId).collect();
+    lookup.sort_unstable_by_key(|node| ids[node.index()]);
+    writer.begin_section(SectionKind::IdLookup, 0)?.write_slice(&lookup)
 }
 
 /// Writes vectors in stored order, node `v` at `renamed[v]`, reading them in build order: each pass
