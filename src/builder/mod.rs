@@ -6,8 +6,10 @@
 //! | `items.rs` | read: checks every vector and id, keeps vectors in memory or in a spool file |
 //! | `codes.rs` | codes: vectors as small integers |
 //! | `probe.rs`, `probe_codes.rs`, `sample.rs` | probe: trials on a sample that find `alpha`, backfill and the kind of codes |
-//! | `mod.rs` | probe → codes → graph → attach → self-check → reorder → write → verify → publish |
-//! | `questions.rs` | queries with known answers, which the next two ask |
+//! | `mod.rs` | probe → codes → graph → attach → entries → self-check → calibration → reorder → write → verify → publish |
+//! | `cost.rs` | distances at a recall, by which trials are compared |
+//! | `questions.rs` | queries with known answers, which the next three ask |
+//! | `entries.rs` | entries: with how many nodes a search goes down the upper layers |
 //! | `calibrate.rs` | calibration: what effort reaches which recall |
 //! | `self_check.rs` | self-check: recall of sampled items against exact search |
 //! | `recalibrate.rs` | a new calibration for an index that exists |
