@@ -77,9 +77,12 @@ fn only_the_calibration_and_the_entries_change() {
             assert_eq!(*calibration, tuned.calibration);
             assert_eq!((calibration.queries_from.as_str(), calibration.queries), ("queries", 60));
             let fixed = SearchParams { ef: Some(20), ..SearchParams::top(10) };
+            let exact = SearchParams { exact: true, ..fixed };
             let same = before.info().entries == after.info().entries;
             for query in clustered(20, DIM, 3).chunks(DIM) {
-                assert!(!same || hits(&before, query, &fixed) == hits(&after, query, &fixed));
+                for params in [Some(exact), same.then_some(fixed)].iter().flatten() {
+                    assert_eq!(hits(&before, query, params), hits(&after, query, params));
+                }
             }
             let wanted = SearchParams { target_recall: Some(0.9), ..SearchParams::top(10) };
             assert_eq!(hits(&after, &queries(1), &wanted).len(), 10);

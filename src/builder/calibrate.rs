@@ -4,14 +4,9 @@
 //! the 10th, on another 50 %. So slacks are taken from the set itself: where in the middle query the
 //! list of `multiple · k` candidates ends, as a multiple of the `k`th distance.
 
-use std::time::Instant;
-
-use rayon::prelude::*;
-
-use crate::builder::questions::Questions;
-use crate::search::{Scratch, SearchParams, Target, default_rerank};
+use crate::builder::questions::{Answer, Questions, mean};
+use crate::search::{SearchParams, Target, default_rerank};
 use crate::segments::calibration::{Calibration, CalibrationPath, CalibrationPoint};
-use crate::types::Neighbor;
 
 /// Numbers of results that are calibrated, where there are so many items, and one in how many
 /// questions each is asked: a question for more results costs more and says more.
@@ -69,15 +64,6 @@ struct Bench<'a> {
     k: usize,
     clock: bool,
     pool: &'a rayon::ThreadPool,
-}
-
-/// What one question gave.
-struct Answer {
-    recall: f64,
-    distances: u64,
-    seconds: f64,
-    /// The last distance found, as a multiple of the `k`th.
-    span: f32,
 }
 
 impl Bench<'_> {
@@ -140,10 +126,7 @@ impl Bench<'_> {
     fn point(&self, ef: usize, slack: Option<f32>, rerank: usize) -> (CalibrationPoint, f32) {
         let params =
             SearchParams { ef: Some(ef), slack, rerank: Some(rerank), ..SearchParams::top(self.k) };
-        let answers = self.ask(&params);
-        let mean = |of: fn(&Answer) -> f64| {
-            (answers.iter().map(of).sum::<f64>() / answers.len().max(1) as f64) as f32
-        };
+        let answers = self.questions.ask(self.count, self.target, &params, self.pool);
         let middle = |of: fn(&Answer) -> f32| {
             let mut values: Vec<f32> = answers.iter().map(of).collect();
             values.sort_unstable_by(f32::total_cmp);
@@ -153,35 +136,10 @@ impl Bench<'_> {
             ef: ef as u32,
             slack,
             rerank: rerank.min(ef) as u32,
-            recall: mean(|answer| answer.recall),
-            distances: mean(|answer| answer.distances as f64),
+            recall: mean(&answers, |answer| answer.recall.by_id) as f32,
+            distances: mean(&answers, |answer| answer.distances as f64) as f32,
             microseconds: middle(|answer| answer.seconds as f32 * 1e6).filter(|_| self.clock),
         };
         (point, middle(|answer| answer.span).unwrap_or(1.0))
-    }
-
-    fn ask(&self, params: &SearchParams) -> Vec<Answer> {
-        self.pool.install(|| {
-            let each = (0..self.count).into_par_iter();
-            let state = || (Scratch::default(), Vec::new());
-            each.map_init(state, |(scratch, found), question| {
-                self.ask_one(question, params, scratch, found)
-            })
-            .collect()
-        })
-    }
-
-    fn ask_one(
-        &self,
-        question: usize,
-        params: &SearchParams,
-        scratch: &mut Scratch,
-        found: &mut Vec<Neighbor>,
-    ) -> Answer {
-        let start = Instant::now();
-        let answer = self.questions.ask(question, self.target, params, scratch, found);
-        let seconds = start.elapsed().as_secs_f64();
-        let (recall, distances) = answer.unwrap_or_default();
-        Answer { recall: recall.by_id, distances, seconds, span: scratch.span(self.k) }
     }
 }

@@ -2,12 +2,10 @@
 //! just built. Most sets want one; where items form clusters far from each other, one ends up in the
 //! wrong cluster for a share of the queries, whatever `ef` is.
 
-use rayon::prelude::*;
-
 use crate::builder::cost::{Cost, RECALL};
-use crate::builder::questions::Questions;
-use crate::graph::levels::MAX_ENTRIES;
-use crate::search::{Scratch, SearchParams, Target};
+use crate::builder::questions::{Questions, mean};
+use crate::graph::levels::{LevelsLayout, MAX_ENTRIES};
+use crate::search::{SearchParams, Target};
 
 /// Results per question.
 const K: usize = 10;
@@ -15,50 +13,35 @@ const K: usize = 10;
 /// Twice as many entries have to cost less than this share of the distances that half as many do.
 const WORTH: f64 = 0.95;
 
-/// The number of entries, a power of two, that reaches a high recall, or the best there is, with the fewest
-/// distances.
+/// The layers of `target`, for the number of entries, a power of two, that reaches a high recall, or the
+/// best there is, with the fewest distances.
+///
 /// Cost: some twenty searches a question, more where more than one entry pays.
 pub(super) fn find_entries(
     questions: &Questions,
     target: &Target<'_>,
     pool: &rayon::ThreadPool,
-) -> usize {
+) -> LevelsLayout {
     let (words, layout) = target.levels;
-    let cost = |entries| {
-        let layout = layout.with_entries(entries);
-        let target = Target { levels: (words, &layout), ..*target };
-        Cost::of(|ef| measure(questions, &target, ef, pool))
+    let cost = |layout: &LevelsLayout| {
+        let target = Target { levels: (words, layout), ..*target };
+        Cost::of(|ef| {
+            let params = SearchParams { ef: Some(ef), ..SearchParams::top(K) };
+            let answers = questions.ask(questions.len(), &target, &params, pool);
+            // By distance: where many items are the same, ids never get to a high recall.
+            let recall = mean(&answers, |answer| answer.recall.by_distance);
+            (recall, mean(&answers, |answer| answer.distances as f64))
+        })
     };
-    let (mut entries, mut least) = (1, cost(1));
-    while entries < MAX_ENTRIES {
-        let (more, recall) = (cost(2 * entries), least.best().min(RECALL));
+    let mut best = layout.with_entries(1);
+    let mut least = cost(&best);
+    while best.entries() < MAX_ENTRIES {
+        let twice = layout.with_entries(2 * best.entries());
+        let (more, recall) = (cost(&twice), least.best().min(RECALL));
         if more.at(recall) >= WORTH * least.at(recall) {
             break;
         }
-        (entries, least) = (2 * entries, more);
+        (best, least) = (twice, more);
     }
-    entries
-}
-
-/// Mean recall and distances at one list size.
-fn measure(
-    questions: &Questions,
-    target: &Target<'_>,
-    ef: usize,
-    pool: &rayon::ThreadPool,
-) -> (f64, f64) {
-    let params = SearchParams { ef: Some(ef), ..SearchParams::top(K) };
-    let answers: Vec<(f64, u64)> = pool.install(|| {
-        let each = (0..questions.len()).into_par_iter();
-        let state = || (Scratch::default(), Vec::new());
-        let ask = |(scratch, found): &mut (Scratch, Vec<_>), question| {
-            let answer = questions.ask(question, target, &params, scratch, found);
-            // By distance: where many items are the same, ids never get to a high recall.
-            answer.map(|(recall, distances)| (recall.by_distance, distances)).unwrap_or_default()
-        };
-        each.map_init(state, ask).collect()
-    });
-    let count = answers.len().max(1) as f64;
-    let recall = answers.iter().map(|(recall, _)| recall).sum::<f64>() / count;
-    (recall, answers.iter().map(|(_, distances)| *distances as f64).sum::<f64>() / count)
+    best
 }

@@ -271,9 +271,8 @@ fn examine(
         None => (Questions::of_items(vectors, metric, QUESTIONS, most, params.seed, pool), "items"),
     });
     items.expect(Access::AtRandom);
-    let entries =
+    let layout =
         stages.run(Stage::Entries, None, "trials", || find_entries(&questions, &target, pool));
-    let layout = layout.with_entries(entries);
     target.levels = (&words, &layout);
     let check = stages.run(Stage::SelfCheck, None, "queries", || {
         self_check::self_check(&questions, from, &target, pool)
@@ -284,7 +283,7 @@ fn examine(
             calibrate::calibrate(&questions, from, &target, !params.deterministic, pool)
         })
     });
-    built.graph.levels.entries = entries;
+    built.graph.levels.entries = layout.entries();
     (Some(check), calibration)
 }
 

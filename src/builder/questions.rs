@@ -1,5 +1,9 @@
 //! Questions with known answers: what the self-check and the calibration ask a graph.
 
+use std::time::Instant;
+
+use rayon::prelude::*;
+
 use crate::builder::BuildError;
 use crate::builder::items::shuffle;
 use crate::eval::metrics::{recall_by_distance, recall_by_id};
@@ -24,6 +28,21 @@ pub(super) struct Questions {
 pub(super) struct Recall {
     pub(super) by_id: f64,
     pub(super) by_distance: f64,
+}
+
+/// What one question gave; all zero where it cannot be asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Answer {
+    pub(super) recall: Recall,
+    pub(super) distances: u64,
+    pub(super) seconds: f64,
+    /// The last distance found, as a multiple of the `k`th.
+    pub(super) span: f32,
+}
+
+/// The mean of something over answers.
+pub(super) fn mean(answers: &[Answer], of: impl Fn(&Answer) -> f64) -> f64 {
+    answers.iter().map(of).sum::<f64>() / answers.len().max(1) as f64
 }
 
 impl Questions {
@@ -80,20 +99,42 @@ impl Questions {
         self.vectors.len() / self.dim
     }
 
-    /// Asks one question; `None` where it cannot be asked.
+    /// Asks the first `count`, on the threads of `pool`.
     pub(super) fn ask(
+        &self,
+        count: usize,
+        target: &Target<'_>,
+        params: &SearchParams,
+        pool: &rayon::ThreadPool,
+    ) -> Vec<Answer> {
+        pool.install(|| {
+            let each = (0..count).into_par_iter();
+            let state = || (Scratch::default(), Vec::new());
+            each.map_init(state, |(scratch, found), question| {
+                self.ask_one(question, target, params, scratch, found)
+            })
+            .collect()
+        })
+    }
+
+    fn ask_one(
         &self,
         question: usize,
         target: &Target<'_>,
         params: &SearchParams,
         scratch: &mut Scratch,
         found: &mut Vec<Neighbor>,
-    ) -> Option<(Recall, u64)> {
+    ) -> Answer {
         let vector = &self.vectors[question * self.dim..][..self.dim];
         let exclude = self.items.get(question).copied();
         let params = SearchParams { exclude, ..*params };
-        let account = search(target, scratch, vector, &params, found).ok()?;
-        Some((self.recall(question, params.k, found), account.distances))
+        let start = Instant::now();
+        let Ok(account) = search(target, scratch, vector, &params, found) else {
+            return Answer::default();
+        };
+        let seconds = start.elapsed().as_secs_f64();
+        let recall = self.recall(question, params.k, found);
+        Answer { recall, distances: account.distances, seconds, span: scratch.span(params.k) }
     }
 
     /// Recall of what was found for a question among its `k` nearest, itself left out.

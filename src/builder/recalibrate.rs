@@ -124,18 +124,16 @@ fn measure(
     let questions = stages.run(Stage::Truth, None, "queries", || {
         Questions::of_queries(target.vectors, target.metric, queries, most, pool)
     });
-    let entries =
+    let layout =
         stages.run(Stage::Entries, None, "trials", || find_entries(&questions, &target, pool));
-    let (words, layout) = target.levels;
-    let layout = layout.with_entries(entries);
-    target.levels = (words, &layout);
+    target.levels.1 = &layout;
     let calibration = stages.run(Stage::Calibrate, None, "points", || {
         calibrate(&questions, "queries", &target, clock, pool)
     });
     if stages.progress.cancelled() {
         return Err(BuildError::Cancelled);
     }
-    Ok(Measured { entries, calibration })
+    Ok(Measured { entries: layout.entries(), calibration })
 }
 
 /// Copies the segment with what was measured; the calibration comes right after the meta section.

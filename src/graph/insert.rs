@@ -44,10 +44,15 @@ const EXTEND_CHUNK: usize = 1 << 13;
 /// Lists shrunk at a time at the end, likewise.
 const SHRINK_CHUNK: usize = 1 << 12;
 
+/// Most items of a batch that is inserted into a graph of `n`.
+fn largest_batch(n: usize) -> usize {
+    (n / BATCH_SHARE).clamp(1, BATCH_MAX)
+}
+
 /// Bytes that a batch takes at most beside the graph: edges chosen, the same in reverse and by target,
 /// and the lists that are being extended.
 pub fn batch_bytes(n: usize, max_degree: usize, list_slots: usize) -> usize {
-    let edges = (n / BATCH_SHARE).clamp(1, BATCH_MAX) * max_degree;
+    let edges = largest_batch(n) * max_degree;
     let edge = size_of::<Neighbor>() + size_of::<Reverse>() + size_of::<&[Reverse]>();
     let list = size_of::<(Place, Vec<NodeId>)>() + size_of::<NodeId>() * list_slots;
     edges * edge + edges.min(EXTEND_CHUNK) * list
@@ -89,7 +94,7 @@ pub fn insert_all<S: Space>(
         (0..pool.current_num_threads()).map(|_| Mutex::default()).collect();
     let mut done = 0;
     while done < order.len() {
-        let largest = (done / BATCH_SHARE).clamp(1, BATCH_MAX).min(order.len() - done);
+        let largest = largest_batch(done).min(order.len() - done);
         let batch = &order[done..][..largest];
         let batch = &batch[..growing.tallest_prefix(batch)];
         growing.insert(batch, &workers, pool);
@@ -404,10 +409,8 @@ impl<S: Space, T: Scorer> Scorer for PlaceScorer<'_, S, T> {
         if self.layer == 0 {
             return self.scorer.score(slots, distances);
         }
-        for (slot, distance) in slots.iter().zip(distances) {
-            let node = self.growing.node((self.layer, *slot));
-            self.scorer.score(&[node], std::slice::from_mut(distance));
-        }
+        let Layer { nodes, .. } = self.growing.levels.layer(self.layer - 1);
+        SlotScorer { nodes, scorer: &self.scorer }.score(slots, distances);
     }
 
     #[inline(always)]
