@@ -114,7 +114,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<(), Failure> {
         return Err(Failure::usage("nothing can be asked for").expected("--k and --ef from 1", "0"));
     }
     let report = Reporter::new(args.progress.progress, Interrupt::install()?);
-    let index = Index::open(&args.dir, LoadMode::Populate)?;
+    let index = Index::open(&args.dir, LoadMode::Copy)?;
     let queries = Queries::read(&args.queries)?;
     queries.check_dim(&args.queries, index.info().dim, &args.dir.display().to_string())?;
     if let Some(dir) = &args.filters {
