@@ -37,7 +37,7 @@ use vicinage::kernels;
 use vicinage::progress::Silent;
 use vicinage::segments::manifest::{MANIFEST_NAME, Manifest};
 use vicinage::segments::meta::Meta;
-use vicinage::segments::segment::{Segment, SegmentParts, write_segment};
+use vicinage::segments::segment::{Segment, SegmentParts, VectorParts, begin_segment};
 use vicinage::types::{ElementType, ItemId, Metric, NodeId};
 
 const SEGMENT: &str = "000001/base.vcg";
@@ -246,21 +246,20 @@ fn the_writer_still_writes_the_format() {
     // In memory, and on disk in passes of three rows.
     for gathered_bytes in [None, Some(3 * target.vectors.row_bytes(NodeId(0)).len())] {
         let parts = SegmentParts {
-            geometry,
             meta: &meta,
             graph: &graph,
             order: &in_order,
-            vectors: target.vectors,
-            gathered_bytes,
             scales: target.scales,
             codes: target.codes,
             calibration: segment.calibration(),
             ids: segment.item_ids(),
-            columns: &columns,
         };
+        let (vectors, columns) = (target.vectors, &*columns);
+        let last = VectorParts { geometry, vectors, order: &in_order, gathered_bytes, columns };
         let again = tempfile::tempdir().unwrap();
         let path = again.path().join("base.vcg");
-        write_segment(&Disk, &path, &parts, &mut |_| ()).unwrap();
+        let begun = begin_segment(&Disk, &path, &parts).unwrap();
+        begun.finish(&last, &mut |_| ()).unwrap();
         let written = fs::read(&path).unwrap();
         let differs = written.iter().zip(&kept).position(|(a, b)| a != b);
         assert_eq!((differs, written.len()), (None, kept.len()), "{gathered_bytes:?}");

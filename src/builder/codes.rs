@@ -55,6 +55,11 @@ impl BuiltCodes {
         Ok(Self { bytes, terms, layout, center, norm_bound })
     }
 
+    /// Memory that rows and terms take.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.bytes().len() + size_of_val(&*self.terms)
+    }
+
     /// The rows.
     pub(super) fn view(&self) -> Codes<'_> {
         Codes::new(self.bytes.bytes(), &self.terms, self.layout, &self.center, self.norm_bound)

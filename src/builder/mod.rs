@@ -52,7 +52,7 @@ use crate::segments::calibration::Calibration;
 use crate::segments::manifest::Provenance;
 use crate::segments::meta::{BuildRecord, CodesRecord, Meta, SelfCheck, Statistics};
 use crate::segments::publish::{IndexDir, NewSegment};
-use crate::segments::segment::{Segment, SegmentParts, write_segment};
+use crate::segments::segment::{Segment, SegmentParts, VectorParts, begin_segment};
 use crate::with_element;
 
 use codes::BuiltCodes;
@@ -72,10 +72,6 @@ const SEGMENT_NAME: &str = "base.vcg";
 
 /// Items asked in place of queries.
 const QUESTIONS: usize = 320;
-
-/// Bytes of vectors, per item, that a pass over a spool file gathers to write them: with the tables of the
-/// stored order less than what the graph gave back when it stopped growing.
-const GATHERED_BYTES: usize = 16;
 
 /// Generations kept: the new one and the one before it.
 const RETAINED_GENERATIONS: u64 = 2;
@@ -163,23 +159,29 @@ pub fn build_through(
     let digest = stages.run(Stage::Write, Some(bytes), "bytes", || {
         let columns = items.finish_columns(&stored)?;
         let parts = SegmentParts {
-            geometry,
             meta: &meta,
             graph: &built.graph,
             order: &stored,
-            vectors: items.vectors(),
-            gathered_bytes: items.on_disk().then_some(GATHERED_BYTES * items.len()),
             scales: items.scales(),
             codes: built.codes.as_ref().map(BuiltCodes::view),
             calibration: calibration.as_ref(),
             ids: items.ids(),
+        };
+        let begun = begin_segment(layer, &path, &parts)?;
+        let freed = built.bytes();
+        drop(built);
+        let parts = VectorParts {
+            geometry,
+            vectors: items.vectors(),
+            order: &stored,
+            gathered_bytes: items.on_disk().then_some(freed),
             columns: &columns,
         };
-        Ok::<_, BuildError>(write_segment(layer, &path, &parts, &mut |n| progress.advance(n))?)
+        Ok::<_, BuildError>(begun.finish(&parts, &mut |n| progress.advance(n))?)
     })?;
     items.remove_spool(layer)?;
     // The new file is mapped whole to be verified; what it was made from would double the memory.
-    drop((items, built, stored));
+    drop((items, stored));
     stages.run(Stage::Verify, Some(digest.length), "bytes", || verify(&path, progress))?;
     if progress.cancelled() {
         return Err(BuildError::Cancelled);
@@ -239,6 +241,13 @@ struct Built {
     codes: Option<BuiltCodes>,
     choices: Choices,
     attached: u64,
+}
+
+impl Built {
+    /// Memory that graph and codes take.
+    fn bytes(&self) -> usize {
+        size_of_val(&*self.graph.base) + self.codes.as_ref().map_or(0, BuiltCodes::bytes)
+    }
 }
 
 /// Asks the new graph, and finds its number of entries: held-out queries where there are some, else

@@ -20,23 +20,16 @@ use crate::segments::meta::Meta;
 use crate::types::{ItemId, Metric, NodeId, UnknownName};
 use crate::vectors::Vectors;
 
-/// What a segment file is written from. Everything but `columns` is in build order; `order` says
-/// which item goes where: `order[stored] = built`.
+/// What a segment file is written from, but for the vectors and columns. All is in build order; `order`
+/// says which item goes where: `order[stored] = built`.
 #[derive(Debug)]
 pub struct SegmentParts<'a> {
-    /// n, dim, metric, element type, seed.
-    pub geometry: Geometry,
     /// The meta section.
     pub meta: &'a Meta,
     /// The graph.
     pub graph: &'a Graph,
     /// Stored order.
     pub order: &'a [NodeId],
-    /// The vectors.
-    pub vectors: Vectors<'a>,
-    /// Where they lie in a mapped file: it is read in order, and each time this many bytes of what is to
-    /// be written are gathered. Row by row, each would be a read of a page at a random place.
-    pub gathered_bytes: Option<usize>,
     /// `[n]` scales for cosine, else empty.
     pub scales: &'a [f32],
     /// What searches read in place of the vectors, if there is that; as the meta section has it.
@@ -45,6 +38,20 @@ pub struct SegmentParts<'a> {
     pub calibration: Option<&'a Calibration>,
     /// `[n]` item ids.
     pub ids: &'a [ItemId],
+}
+
+/// What ends a segment file.
+#[derive(Debug)]
+pub struct VectorParts<'a> {
+    /// n, dim, metric, element type, seed.
+    pub geometry: Geometry,
+    /// The vectors, in build order.
+    pub vectors: Vectors<'a>,
+    /// Stored order: that of the first half.
+    pub order: &'a [NodeId],
+    /// Where the vectors lie in a mapped file: it is read in order, and each time this many bytes of what
+    /// is to be written are gathered. Row by row, each would be a read of a page at a random place.
+    pub gathered_bytes: Option<usize>,
     /// The bytes of each column section, in the order of the schema, rows in stored order.
     pub columns: &'a [Vec<u8>],
 }
@@ -61,13 +68,21 @@ pub enum WriteSegmentError {
     Meta(#[from] wincode::WriteError),
 }
 
-/// Writes a segment file. `wrote` is told the bytes of vectors as they go, which are most of it.
-pub fn write_segment(
+/// A segment file without its vectors and columns. In two halves, so that graph and codes can be
+/// dropped before vectors that lie on disk are gathered in their memory.
+#[derive(Debug)]
+#[must_use = "a file without a header until it is finished"]
+pub struct BegunSegment(SegmentWriter);
+
+/// Writes the first half of a segment file.
+///
+/// # Errors
+/// What the system said, or a record that does not fit its format.
+pub fn begin_segment(
     layer: &dyn FileLayer,
     path: &std::path::Path,
     parts: &SegmentParts<'_>,
-    wrote: &mut dyn FnMut(u64),
-) -> Result<SegmentDigest, WriteSegmentError> {
+) -> Result<BegunSegment, WriteSegmentError> {
     let mut writer = SegmentWriter::create(layer, path)?;
     writer.begin_section(SectionKind::Meta, 0)?.write(&parts.meta.encode()?)?;
     if let Some(calibration) = parts.calibration {
@@ -99,21 +114,34 @@ pub fn write_segment(
         writer.begin_section(SectionKind::VectorScales, 0)?.write_slice(&scales)?;
     }
     write_ids(parts, &mut writer)?;
+    Ok(BegunSegment(writer))
+}
 
-    let mut section = writer.begin_section(SectionKind::Vectors, 0)?;
-    if let Some(bytes) = parts.gathered_bytes {
-        write_in_passes(parts.vectors, &renamed, bytes, &mut section, wrote)?;
-    } else {
-        for built in parts.order {
-            let row = parts.vectors.row_bytes(*built);
-            section.write(row)?;
-            wrote(row.len() as u64);
+impl BegunSegment {
+    /// Writes the second half. `wrote` is told the bytes of vectors as they go.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn finish(
+        mut self,
+        parts: &VectorParts<'_>,
+        wrote: &mut dyn FnMut(u64),
+    ) -> Result<SegmentDigest, FileError> {
+        let mut section = self.0.begin_section(SectionKind::Vectors, 0)?;
+        if let Some(bytes) = parts.gathered_bytes {
+            write_in_passes(parts, bytes, &mut section, wrote)?;
+        } else {
+            for built in parts.order {
+                let row = parts.vectors.row_bytes(*built);
+                section.write(row)?;
+                wrote(row.len() as u64);
+            }
         }
+        for (index, column) in (0..).zip(parts.columns) {
+            self.0.begin_section(SectionKind::Column, index)?.write(column)?;
+        }
+        self.0.finish(parts.geometry)
     }
-    for (index, column) in (0..).zip(parts.columns) {
-        writer.begin_section(SectionKind::Column, index)?.write(column)?;
-    }
-    Ok(writer.finish(parts.geometry)?)
 }
 
 /// Item ids in stored order, and nodes by id.
@@ -125,21 +153,21 @@ fn write_ids(parts: &SegmentParts<'_>, writer: &mut SegmentWriter) -> Result<(),
     writer.begin_section(SectionKind::IdLookup, 0)?.write_slice(&lookup)
 }
 
-/// Writes vectors in stored order, node `v` at `renamed[v]`, reading them in build order: each pass
-/// gathers the next `gathered_bytes` of what is written, at least a row.
+/// Writes vectors in stored order, reading them in build order: each pass gathers the next
+/// `gathered_bytes` of what is written, at least a row.
 fn write_in_passes(
-    vectors: Vectors<'_>,
-    renamed: &[NodeId],
+    parts: &VectorParts<'_>,
     gathered_bytes: usize,
     section: &mut SectionWriter<'_>,
     wrote: &mut dyn FnMut(u64),
 ) -> Result<(), FileError> {
+    let (vectors, renamed) = (parts.vectors, order::positions(parts.order));
     let (n, bytes) = (vectors.len(), vectors.row_bytes(NodeId(0)).len());
     let rows = (gathered_bytes / bytes).clamp(1, n);
     let mut gathered = vec![0; rows * bytes];
     for first in (0..n).step_by(rows) {
         let stored = first..(first + rows).min(n);
-        for (built, at) in (0..).map(NodeId).zip(renamed) {
+        for (built, at) in (0..).map(NodeId).zip(&renamed) {
             if stored.contains(&at.index()) {
                 let row = &mut gathered[(at.index() - first) * bytes..][..bytes];
                 row.copy_from_slice(vectors.row_bytes(built));
