@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use serde_json::json;
 use vicinage::builder::{BuildError, BuildParams, BuildReport, build};
 use vicinage::index::Calibration;
@@ -48,21 +48,34 @@ pub(crate) struct BuildCommand {
     /// recall for those who will ask; the graph learns nothing from them [default: items stand in]
     #[arg(long, value_name = "FILE[#COLUMN]", conflicts_with = "no_calibrate")]
     queries: Option<InputSpec>,
-    /// End when the process ends that started this one
+    /// End when this process ends, which started this one
     #[arg(long, hide = true)]
-    with_parent: bool,
+    with_parent: Option<i32>,
     #[command(flatten)]
     pub(crate) progress: ProgressArgs,
     #[command(flatten)]
     format: FormatArgs,
 }
 
+/// Ends with the process `parent`: a sweep that is killed shall not leave a build that slows the next
+/// one down, or makes again what that has cleaned up.
+fn follow(parent: i32) -> Result<(), Failure> {
+    set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|e| Failure::new(Exit::Internal, format!("cannot follow the parent: {e}")))?;
+    // It may have ended before the system knew of the wish.
+    if Pid::as_raw(getppid()) != parent {
+        return Err(Failure::new(
+            Exit::Interrupted,
+            "the process that wanted this build has ended",
+        ));
+    }
+    Ok(())
+}
+
 pub(crate) fn run(args: &BuildCommand) -> Result<(), Failure> {
     let report = Reporter::new(args.progress.progress, Interrupt::install()?);
-    if args.with_parent {
-        // A sweep that is killed shall not leave a build that slows the next one down.
-        set_parent_process_death_signal(Some(Signal::KILL))
-            .map_err(|e| Failure::new(Exit::Internal, format!("cannot follow the parent: {e}")))?;
+    if let Some(parent) = args.with_parent {
+        follow(parent)?;
     }
     let mut items = Items::open(&args.input)?;
     let skipped = items.skipped();

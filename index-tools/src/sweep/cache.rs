@@ -131,7 +131,8 @@ impl Cache {
     ) -> Result<Value, Failure> {
         let program = std::env::current_exe()?;
         let mut command = Command::new(program);
-        command.args(["build", "--format", "json", "--progress", "none", "--with-parent"]);
+        command.args(["build", "--format", "json", "--progress", "none"]);
+        command.arg("--with-parent").arg(std::process::id().to_string());
         match attributes {
             Some(file) => command.arg("--attributes-from").arg(file),
             None => command.arg("--no-attributes"),
