@@ -13,7 +13,7 @@ use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use tempfile::TempDir;
 use vicinage::graph::Graph;
-use vicinage::graph::beam::Beam;
+use vicinage::graph::beam::{Beam, Reach};
 use vicinage::graph::insert::{InsertParams, insert_all};
 use vicinage::graph::pool::{Pool, Stop};
 use vicinage::graph::prune::PruneRule;
@@ -104,7 +104,7 @@ impl Operation for Walk<'_> {
     fn run<I: Isa>(self, isa: I) -> u64 {
         let scorer = RowScorer { isa, rows: SET.rows(), query: self.query, form: Form::L2 };
         let (layer, entry) = (GRAPH.adjacency(), GRAPH.entry());
-        self.beam.search(layer, &scorer, &[entry], self.ef, Stop::NEVER, None).distances
+        self.beam.search(layer, &scorer, &[entry], Reach::of(self.ef)).distances
     }
 }
 

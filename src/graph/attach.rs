@@ -6,8 +6,7 @@
 
 use crate::graph::Graph;
 use crate::graph::adjacency::Adjacency;
-use crate::graph::beam::Beam;
-use crate::graph::pool::Stop;
+use crate::graph::beam::{Beam, Reach};
 use crate::kernels::{Isa, Operation, Space, dispatch};
 use crate::types::NodeId;
 
@@ -96,14 +95,8 @@ impl<S: Space> Operation for Closest<'_, S> {
     fn run<I: Isa>(self, isa: I) {
         let mut buffer = S::Buffer::default();
         let scorer = self.space.scorer(isa, self.node, &mut buffer);
-        self.beam.search(
-            self.graph.adjacency(),
-            &scorer,
-            &[self.entry],
-            self.ef,
-            Stop::NEVER,
-            None,
-        );
+        let (layer, reach) = (self.graph.adjacency(), Reach::of(self.ef));
+        self.beam.search(layer, &scorer, &[self.entry], reach);
     }
 }
 

@@ -22,6 +22,24 @@ pub struct Beam {
     distances: Vec<f32>,
 }
 
+/// How far a search goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Reach {
+    /// Candidates kept.
+    pub ef: usize,
+    /// When it is over before all of them are expanded.
+    pub stop: Stop,
+    /// When it is over whatever it has found.
+    pub deadline: Option<Instant>,
+}
+
+impl Reach {
+    /// Until every one of `ef` candidates is expanded.
+    pub fn of(ef: usize) -> Self {
+        Self { ef, stop: Stop::NEVER, deadline: None }
+    }
+}
+
 /// What a search did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BeamStats {
@@ -46,7 +64,7 @@ impl BeamStats {
 const EXPANSIONS_PER_CLOCK_READ: u64 = 32;
 
 impl Beam {
-    /// Searches one layer from `entries` and leaves the `ef` closest nodes found in
+    /// Searches one layer from `entries` and leaves the closest nodes found in
     /// [`Beam::found`]. `entries` holds each node once.
     #[inline(always)]
     pub fn search<S: Scorer>(
@@ -54,10 +72,9 @@ impl Beam {
         layer: Adjacency<'_>,
         scorer: &S,
         entries: &[NodeId],
-        ef: usize,
-        stop: Stop,
-        deadline: Option<Instant>,
+        reach: Reach,
     ) -> BeamStats {
+        let Reach { ef, stop, deadline } = reach;
         self.pool.reset(ef, stop);
         self.visited.reset(layer.len());
         let mut stats = BeamStats::default();

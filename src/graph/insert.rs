@@ -17,11 +17,10 @@ use rayon::prelude::*;
 
 use crate::graph::Graph;
 use crate::graph::adjacency::Adjacency;
-use crate::graph::beam::Beam;
+use crate::graph::beam::{Beam, Reach};
 use crate::graph::levels::{
     Entries, Layer, MAX_LAYERS, OwnedLayer, OwnedLevels, SlotScorer, descend,
 };
-use crate::graph::pool::Stop;
 use crate::graph::prune::{PruneRule, PruneScratch, robust_prune};
 use crate::kernels::{Isa, Operation, Space, dispatch};
 use crate::progress::{Cancelled, Progress};
@@ -361,19 +360,12 @@ impl<S: Space> Operation for Choose<'_, S> {
         let mut chosen = vec![Vec::new(); level + 1];
         for layer in (0..=level).rev() {
             let lists = growing.lists(layer);
-            let ef = params.ef_construction;
+            let reach = Reach::of(params.ef_construction);
             if layer == 0 {
-                beam.search(lists, &scorer, &entries, ef, Stop::NEVER, None);
+                beam.search(lists, &scorer, &entries, reach);
             } else {
                 let Layer { nodes, .. } = growing.levels.layer(layer - 1);
-                beam.search(
-                    lists,
-                    &SlotScorer { nodes, scorer: &scorer },
-                    &entries,
-                    ef,
-                    Stop::NEVER,
-                    None,
-                );
+                beam.search(lists, &SlotScorer { nodes, scorer: &scorer }, &entries, reach);
             }
             candidates.clear();
             candidates.extend(beam.found().iter());

@@ -20,8 +20,7 @@
 //! ```
 
 use crate::graph::adjacency::Adjacency;
-use crate::graph::beam::{Beam, BeamStats};
-use crate::graph::pool::Stop;
+use crate::graph::beam::{Beam, BeamStats, Reach};
 use crate::types::{NodeId, Scorer};
 
 /// Slots whose nodes are scored together.
@@ -209,7 +208,7 @@ pub fn descend<'a, S: Scorer>(
     let (mut at, mut stats) = (Entries::one(slot), BeamStats::default());
     for layer in layers {
         let scorer = SlotScorer { nodes: layer.nodes, scorer };
-        stats.add(beam.search(layer.lists, &scorer, &at, entries, Stop::NEVER, None));
+        stats.add(beam.search(layer.lists, &scorer, &at, Reach::of(entries)));
         at = Entries::first_of(beam.found().iter().map(|slot| layer.down[slot.node.index()]));
     }
     (at, stats)
@@ -352,7 +351,7 @@ mod tests {
             let (layers, slot) = layout.top_down(&words);
             let (entries, _) = descend(&mut beam, &scorer, layers, slot, layout.entries());
             assert_eq!(entries.len(), layout.entries());
-            beam.search(Adjacency::new(&base, 2), &scorer, &entries, 4, Stop::NEVER, None);
+            beam.search(Adjacency::new(&base, 2), &scorer, &entries, Reach::of(4));
             beam.found().iter().next().unwrap().node.0
         };
         assert_eq!(nearest(2.2, &levels), 3);

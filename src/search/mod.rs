@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::filters::nodes::NodeSet;
 use crate::graph::adjacency::Adjacency;
-use crate::graph::beam::{Beam, BeamStats};
+use crate::graph::beam::{Beam, BeamStats, Reach};
 use crate::graph::levels::LevelsLayout;
 use crate::graph::pool::Stop;
 use crate::kernels::dispatch;
@@ -336,19 +336,19 @@ fn run<A: Admit>(
         let codes = target.codes.filter(|_| fits_codes(query));
         let multiples = codes.is_some() || target.metric != Metric::Ip;
         let slack = params.slack.filter(|_| multiples).unwrap_or(f32::INFINITY);
-        let stop = Stop { k, slack };
+        let reach = Reach { ef, stop: Stop { k, slack }, deadline: params.deadline };
         let stats = match codes {
             Some(codes) => {
                 let keep = k + usize::from(params.exclude.is_some());
                 let rerank =
                     params.rerank.unwrap_or_else(|| default_rerank(codes.layout().kind(), k));
                 let rerank = rerank.clamp(keep, ef);
-                walk_codes(target, codes, scratch, query, form, (ef, rerank, stop), deadline, found)
+                walk_codes(target, codes, scratch, query, form, (reach, rerank), found)
             }
             None => with_element!(target.vectors.element, E => {
                 let rows = target.vectors.rows::<E>();
                 let beam = &mut scratch.beam;
-                let stats = dispatch(WalkRows { target, rows, query, form, beam, ef, stop, deadline });
+                let stats = dispatch(WalkRows { target, rows, query, form, beam, reach });
                 found.extend(beam.found().iter());
                 stats
             }),
@@ -374,23 +374,21 @@ fn fits_codes(query: &[f32]) -> bool {
     square <= f32::MAX / 16.0
 }
 
-/// Walks over codes with a list of `ef`, then scores the closest `rerank` on their vectors.
-#[allow(clippy::too_many_arguments, reason = "what a search is told, and where it works")]
+/// Walks over codes, then scores the closest `rerank` on their vectors.
 fn walk_codes(
     target: &Target<'_>,
     codes: Codes<'_>,
     scratch: &mut Scratch,
     query: &[f32],
     form: Form<'_>,
-    (ef, rerank, stop): (usize, usize, Stop),
-    deadline: Option<Instant>,
+    (reach, rerank): (Reach, usize),
     found: &mut Vec<Neighbor>,
 ) -> BeamStats {
     let Scratch { beam, codes: prepared, nodes, distances, .. } = scratch;
     let scale = form.query_scale();
     let mut stats = with_codes!(codes.layout().kind(), K => {
         let kind = PhantomData::<K>;
-        dispatch(WalkCodes { target, codes, query, scale, prepared, beam, ef, stop, deadline, kind })
+        dispatch(WalkCodes { target, codes, query, scale, prepared, beam, reach, kind })
     });
     nodes.clear();
     nodes.extend(beam.found().iter().take(rerank).map(|neighbor| neighbor.node));

@@ -2,11 +2,9 @@
 //! themselves, by element type, or their codes, by kind.
 
 use std::marker::PhantomData;
-use std::time::Instant;
 
-use crate::graph::beam::{Beam, BeamStats};
+use crate::graph::beam::{Beam, BeamStats, Reach};
 use crate::graph::levels::descend;
-use crate::graph::pool::Stop;
 use crate::kernels::{Element, Isa, Operation};
 use crate::quantizers::{CodeType, Codes, QueryCodes};
 use crate::search::Target;
@@ -20,9 +18,7 @@ pub(super) struct WalkRows<'a, E> {
     pub(super) query: &'a [f32],
     pub(super) form: Form<'a>,
     pub(super) beam: &'a mut Beam,
-    pub(super) ef: usize,
-    pub(super) stop: Stop,
-    pub(super) deadline: Option<Instant>,
+    pub(super) reach: Reach,
 }
 
 impl<E: Element> Operation for WalkRows<'_, E> {
@@ -30,8 +26,8 @@ impl<E: Element> Operation for WalkRows<'_, E> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> BeamStats {
-        let Self { target, rows, query, form, beam, ef, stop, deadline } = self;
-        walk(target, &RowScorer { isa, rows, query, form }, beam, ef, stop, deadline)
+        let Self { target, rows, query, form, beam, reach } = self;
+        walk(target, &RowScorer { isa, rows, query, form }, beam, reach)
     }
 }
 
@@ -44,9 +40,7 @@ pub(super) struct WalkCodes<'a, K> {
     pub(super) scale: f32,
     pub(super) prepared: &'a mut QueryCodes,
     pub(super) beam: &'a mut Beam,
-    pub(super) ef: usize,
-    pub(super) stop: Stop,
-    pub(super) deadline: Option<Instant>,
+    pub(super) reach: Reach,
     pub(super) kind: PhantomData<K>,
 }
 
@@ -55,25 +49,18 @@ impl<K: CodeType> Operation for WalkCodes<'_, K> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> BeamStats {
-        let Self { target, codes, query, scale, prepared, beam, ef, stop, deadline, .. } = self;
+        let Self { target, codes, query, scale, prepared, beam, reach, .. } = self;
         prepared.prepare(target.metric, query, scale, codes);
-        walk(target, &prepared.scorer::<I, K>(isa, codes), beam, ef, stop, deadline)
+        walk(target, &prepared.scorer::<I, K>(isa, codes), beam, reach)
     }
 }
 
 /// Descends to the base layer and searches it.
 #[inline(always)]
-fn walk<S: Scorer>(
-    target: &Target<'_>,
-    scorer: &S,
-    beam: &mut Beam,
-    ef: usize,
-    stop: Stop,
-    deadline: Option<Instant>,
-) -> BeamStats {
+fn walk<S: Scorer>(target: &Target<'_>, scorer: &S, beam: &mut Beam, reach: Reach) -> BeamStats {
     let (words, layout) = target.levels;
     let (layers, slot) = layout.top_down(words);
     let (entries, mut stats) = descend(beam, scorer, layers, slot, layout.entries());
-    stats.add(beam.search(target.graph, scorer, &entries, ef, stop, deadline));
+    stats.add(beam.search(target.graph, scorer, &entries, reach));
     stats
 }
