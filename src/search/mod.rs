@@ -336,7 +336,7 @@ fn run<A: Admit>(
         let codes = target.codes.filter(|_| fits_codes(query));
         let multiples = codes.is_some() || target.metric != Metric::Ip;
         let slack = params.slack.filter(|_| multiples).unwrap_or(f32::INFINITY);
-        let reach = Reach { ef, stop: Stop { k, slack }, deadline: params.deadline };
+        let reach = Reach { ef, stop: Stop { k, slack }, deadline };
         let stats = match codes {
             Some(codes) => {
                 let keep = k + usize::from(params.exclude.is_some());
