@@ -15,6 +15,7 @@
 //! ```
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde::Serialize;
 
@@ -32,7 +33,8 @@ pub use crate::filters::error::{FilterError, FilterProblem};
 pub use crate::filters::expression::Expression;
 pub use crate::filters::nodes::NodeSet;
 pub use crate::format::LoadMode;
-pub use crate::search::{Account, Plan, SearchError, SearchParams, TruncatedBy};
+pub use crate::search::plan::{Costs, Estimate, Planned};
+pub use crate::search::{Account, Among, Plan, SearchError, SearchParams, TruncatedBy};
 pub use crate::segments::calibration::{Calibration, CalibrationPath, CalibrationPoint, Effort};
 pub use crate::segments::meta::{Meta, SelfCheck};
 
@@ -116,12 +118,21 @@ pub struct Scratch {
     found: Vec<Neighbor>,
 }
 
+impl Scratch {
+    /// What each way of the last [`Index::search_among`] was estimated to cost.
+    pub fn planned(&self) -> Option<Planned> {
+        self.search.planned()
+    }
+}
+
 /// One snapshot: the generation that was current when it was opened. Share it in an `Arc`; a
 /// search takes no lock.
 #[derive(Debug)]
 pub struct Index {
     segment: Segment,
     info: IndexInfo,
+    /// Measured when first asked for.
+    costs: OnceLock<Costs>,
 }
 
 /// What a look into the structure shows.
@@ -180,7 +191,7 @@ impl Index {
             meta: segment.meta().clone(),
             created_unix_s: current.manifest.provenance.map(|made| made.created_unix_s),
         };
-        Ok(Self { segment, info })
+        Ok(Self { segment, info, costs: OnceLock::new() })
     }
 
     /// What it is.
@@ -252,15 +263,24 @@ impl Index {
         Ok(filter.bind(&self.segment)?.passing())
     }
 
-    /// [`Index::search`] among the nodes of `among`, which are all scored: exactly `min(k, M)`
-    /// items, unless the deadline passes. `ef` and `exact` change nothing.
+    /// What the work of a search among some items takes here. Measured when first asked for, which the
+    /// first such search does, by some 60 searches.
+    pub fn costs(&self) -> &Costs {
+        let measure = || search::costs::measure(&self.segment.target(), &mut Default::default());
+        self.costs.get_or_init(measure)
+    }
+
+    /// [`Index::search`] among some items: exactly `min(k, M)` of them, unless the deadline passes,
+    /// where M pass the filter and are not excluded. The way that is estimated to be the fastest is
+    /// taken; [`Scratch::planned`] says what was estimated.
     ///
     /// ```no_run
-    /// # use vicinage::index::{Expression, Index, LoadMode, Scratch, SearchParams};
+    /// # use vicinage::index::{Among, Expression, Index, LoadMode, Scratch, SearchParams};
     /// # let index = Index::open("jobs".as_ref(), LoadMode::Mmap)?;
     /// # let (query, mut scratch, mut hits) = (vec![0.1; 64], Scratch::default(), Vec::new());
     /// let english = Expression::from_json(r#"{"eq": {"language": "eng"}}"#)?;
-    /// let among = index.filter(&english)?;
+    /// let passing = index.filter(&english)?;
+    /// let among = Among { passing: Some(&passing), excluded: &[] };
     /// let top = SearchParams::top(10);
     /// let account = index.search_among(&mut scratch, &query, &top, &among, &mut hits)?;
     /// assert_eq!(hits.len() as u64, account.matches.min(10));
@@ -277,13 +297,15 @@ impl Index {
         scratch: &mut Scratch,
         vector: &[f32],
         params: &SearchParams,
-        among: &NodeSet,
+        among: &Among<'_>,
         hits: &mut Vec<Hit>,
     ) -> Result<Account, SearchError> {
         hits.clear();
         let Scratch { search, found } = scratch;
         let target = self.segment.target();
-        let account = search::search_among(&target, search, vector, params, among, found)?;
+        let params = self.resolved(params)?;
+        let how = (among, self.costs());
+        let account = search::search_among(&target, search, vector, &params, how, found)?;
         self.give(found, hits);
         Ok(account)
     }

@@ -90,7 +90,7 @@ impl TopK {
 
     #[inline(never)]
     fn select(&mut self) {
-        if self.found.len() > self.k {
+        if self.found.len() >= self.k {
             let (_, last, _) = self.found.select_nth_unstable(self.k - 1);
             self.bound = last.distance;
             self.found.truncate(self.k);
@@ -223,54 +223,159 @@ impl<E: Element, A: Admit> Operation for ScanOne<'_, E, A> {
     }
 }
 
-/// Scans chosen rows for one query, until a deadline.
-#[derive(Debug)]
-pub struct ScanNodes<'a, E, N> {
-    /// The rows.
-    pub rows: Rows<'a, E>,
-    /// `[dim]`.
-    pub query: &'a [f32],
-    /// The distance.
-    pub form: Form<'a>,
-    /// Which rows.
-    pub nodes: N,
-    /// Where the closest are left.
-    pub top: &'a mut TopK,
-    /// Stop then.
-    pub deadline: Option<Instant>,
+/// Nodes in ascending order, some at a time.
+#[derive(Clone, Debug)]
+pub enum NodeStream<'a> {
+    /// Of a list.
+    List(std::slice::Iter<'a, NodeId>),
+    /// Of words of bits: what is left of the word at hand, the node of its first bit, and the words
+    /// after it.
+    Bits(u64, u32, std::slice::Iter<'a, u64>),
+    /// All from one to another.
+    All(std::ops::Range<u32>),
 }
 
-impl<E: Element, N: Iterator<Item = NodeId>> Operation for ScanNodes<'_, E, N> {
-    /// How many rows were scored; fewer than all when the deadline passed.
-    type Output = usize;
+impl<'a> NodeStream<'a> {
+    /// The nodes whose bits are set.
+    pub fn of_words(words: &'a [u64]) -> Self {
+        let mut words = words.iter();
+        Self::Bits(words.next().copied().unwrap_or(0), 0, words)
+    }
 
+    /// Fills `batch` from its front; how many there were, fewer than fit only at the end.
     #[inline(always)]
-    fn run<I: Isa>(mut self, isa: I) -> usize {
-        let scorer = RowScorer { isa, rows: self.rows, query: self.query, form: self.form };
-        let mut together = [NodeId(0); ROWS_AHEAD];
-        let (mut scored, mut clock_at) = (0, ROWS_PER_CLOCK_READ);
-        loop {
-            let mut count = 0;
-            for (slot, node) in together.iter_mut().zip(&mut self.nodes) {
-                scorer.prefetch(node);
-                *slot = node;
-                count += 1;
-            }
-            for &node in &together[..count] {
-                self.top.push(scorer.one(node), u64::from(node.0));
-            }
-            scored += count;
-            if count < ROWS_AHEAD {
-                return scored;
-            }
-            if scored >= clock_at {
-                if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                    return scored;
+    fn fill(&mut self, batch: &mut [NodeId]) -> usize {
+        let mut count = 0;
+        match self {
+            Self::List(nodes) => {
+                for (slot, node) in batch.iter_mut().zip(nodes) {
+                    *slot = *node;
+                    count += 1;
                 }
-                clock_at += ROWS_PER_CLOCK_READ;
+            }
+            Self::All(nodes) => {
+                for (slot, node) in batch.iter_mut().zip(nodes) {
+                    *slot = NodeId(node);
+                    count += 1;
+                }
+            }
+            Self::Bits(left, first, words) => {
+                while count < batch.len() {
+                    while *left == 0 {
+                        let Some(word) = words.next() else { return count };
+                        *left = *word;
+                        *first += 64;
+                    }
+                    batch[count] = NodeId(*first + left.trailing_zeros());
+                    *left &= *left - 1;
+                    count += 1;
+                }
+            }
+        }
+        count
+    }
+}
+
+/// The closest of what was offered by distances that are known within a margin: everything that can be
+/// one of the `k` closest, and no more than can be told apart.
+#[derive(Clone, Debug, Default)]
+pub struct Closest {
+    /// By the most that their distances can be.
+    top: TopK,
+    /// By the least.
+    kept: Vec<Found>,
+    /// When so many are kept, those that are ruled out meanwhile are let go.
+    crowded: usize,
+}
+
+/// Kept before the first look at which are ruled out.
+const CROWDED: usize = 1024;
+
+impl Closest {
+    /// Empties it and keeps what can be one of the `k` closest from now on.
+    pub fn reset(&mut self, k: usize) {
+        self.top.reset(k);
+        self.kept.clear();
+        self.crowded = CROWDED.max(4 * k);
+    }
+
+    /// Offers a node whose distance is off by at most `margin()`, and that by at most `widest`.
+    #[inline(always)]
+    fn offer(&mut self, distance: f32, widest: f32, node: NodeId, margin: impl Fn() -> f32) {
+        if distance - widest > self.top.bound {
+            return;
+        }
+        let (margin, id) = (margin(), u64::from(node.0));
+        if distance - margin <= self.top.bound {
+            self.top.push(distance + margin, id);
+            self.kept.push(Found { distance: distance - margin, id });
+            if self.kept.len() == self.crowded {
+                self.top.select();
+                let bound = self.top.bound;
+                self.kept.retain(|found| found.distance <= bound);
+                self.crowded = self.crowded.max(2 * self.kept.len());
             }
         }
     }
+
+    /// Replaces the contents of `nodes` by what can be one of the closest, in no order.
+    pub fn give(&mut self, nodes: &mut Vec<NodeId>) {
+        self.top.select();
+        let bound = self.top.bound;
+        let close = self.kept.iter().filter(|found| found.distance <= bound);
+        nodes.clear();
+        nodes.extend(close.map(|found| NodeId(found.id as u32)));
+    }
+}
+
+/// Offers the nodes of `nodes` that `admit` lets pass to `closest`, until a deadline. `margin` says by
+/// how much the distance of a node may be off, at most `widest`. How many were scored.
+///
+/// A batch of rows is asked of memory while the batch before it is scored.
+#[inline(always)]
+pub fn scan_within<S: Scorer, A: Admit>(
+    scorer: &S,
+    mut nodes: NodeStream<'_>,
+    admit: &A,
+    (margin, widest): (impl Fn(NodeId) -> f32, f32),
+    closest: &mut Closest,
+    deadline: Option<Instant>,
+) -> usize {
+    let mut batches = [[NodeId(0); ROWS_AHEAD]; 2];
+    let mut distances = [0.0; ROWS_AHEAD];
+    let (mut scored, mut clock_at) = (0, ROWS_PER_CLOCK_READ);
+    let mut next = |batch: &mut [NodeId; ROWS_AHEAD]| {
+        let filled = nodes.fill(batch);
+        let mut count = 0;
+        for at in 0..filled {
+            let node = batch[at];
+            batch[count] = node;
+            count += usize::from(admit.admit(node));
+        }
+        for node in &batch[..count] {
+            scorer.prefetch(*node);
+        }
+        (filled > 0).then_some(count)
+    };
+    let [mut now, mut then] = batches.each_mut();
+    let mut ready = next(now);
+    while let Some(count) = ready {
+        ready = next(then);
+        let (batch, distances) = (&now[..count], &mut distances[..count]);
+        scorer.score(batch, distances);
+        for (node, distance) in batch.iter().zip(distances.iter()) {
+            closest.offer(*distance, widest, *node, || margin(*node));
+        }
+        std::mem::swap(&mut now, &mut then);
+        scored += count;
+        if scored >= clock_at {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                break;
+            }
+            clock_at += ROWS_PER_CLOCK_READ;
+        }
+    }
+    scored
 }
 
 /// Scores chosen rows for one query.

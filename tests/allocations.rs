@@ -8,7 +8,7 @@ mod common;
 use common::allocator::{Counting, asked};
 use common::{MemorySource, build_quick, clustered, open, quick};
 use vicinage::builder::BuildParams;
-use vicinage::index::{Index, Plan, Scratch, SearchParams};
+use vicinage::index::{Among, Index, Plan, Scratch, SearchParams};
 use vicinage::types::{ElementType, Metric, NodeId};
 
 #[global_allocator]
@@ -61,7 +61,7 @@ fn a_warm_search_allocates_nothing() {
         }
     }
     let queries = clustered(40, DIM, 99);
-    let mut plans = [0; 3];
+    let mut plans = [0; 4];
     for query in queries.chunks(DIM) {
         for (at, index) in indexes.iter().enumerate() {
             for params in shapes() {
@@ -73,8 +73,11 @@ fn a_warm_search_allocates_nothing() {
         }
     }
     for index in &indexes {
-        let among = (0..index.info().n as u32).step_by(3).map(NodeId).collect();
-        for params in shapes() {
+        let passing = (0..index.info().n as u32).step_by(3).map(NodeId).collect();
+        let among = Among { passing: Some(&passing), excluded: &[NodeId(1), NodeId(3)] };
+        let plans = [None, Some(Plan::TwoHop), Some(Plan::Walk)];
+        let shapes = shapes().into_iter();
+        for params in shapes.flat_map(|params| plans.map(|plan| SearchParams { plan, ..params })) {
             let mut ask = || index.search_among(&mut scratch, &warm, &params, &among, &mut hits);
             ask().unwrap();
             assert_eq!(asked(|| ask().unwrap()).1.times, 0, "{params:?}");

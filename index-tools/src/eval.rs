@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 use serde::Serialize;
 use serde_json::json;
-use vicinage::index::{Index, LoadMode, SearchParams};
+use vicinage::index::{Index, LoadMode, Plan, SearchParams};
 use vicinage_datasets::{InputSpec, Relevance, read_ids, read_relevance};
 
 use crate::args::{FormatArgs, ProgressArgs, threads_or_cores};
@@ -53,10 +53,14 @@ pub(crate) struct EvalArgs {
     /// Graded relevance: Parquet with query, item_ids, grades, or query, item_id, grade
     #[arg(long, value_name = "FILE")]
     relevance: Option<PathBuf>,
-    /// Filtered workload, as `datasets generate filters` writes it: its groups are asked one by one,
-    /// by exact search among the items that pass
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["ef", "target_recall", "exact"])]
+    /// Filtered workload, as `datasets generate filters` writes it: its groups are asked one by one, at
+    /// the default --ef where none is named
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["target_recall"])]
     filters: Option<PathBuf>,
+    /// How the items that pass a filter are searched: exact, two-hop, walk [default: as is estimated to be
+    /// the fastest]
+    #[arg(long, value_name = "PLAN", requires = "filters")]
+    plan: Option<Plan>,
     /// How many items to ask for
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "10,100")]
     k: Vec<usize>,
@@ -119,7 +123,8 @@ pub(crate) fn run(args: &EvalArgs) -> Result<(), Failure> {
     queries.check_dim(&args.queries, index.info().dim, &args.dir.display().to_string())?;
     if let Some(dir) = &args.filters {
         let workload = Workload::read(dir)?;
-        let (json, text) = workload::report(&workload, &index, &queries, &args.k, &report)?;
+        let searches = filtered(args);
+        let (json, text) = workload::report(&workload, &index, &queries, &searches, &report)?;
         return if args.format.json() { print_json(&json) } else { print(&text) };
     }
     let standard = standard(args, &index, &queries, &report)?;
@@ -152,6 +157,18 @@ pub(crate) fn run(args: &EvalArgs) -> Result<(), Failure> {
         }));
     }
     print(&table(args, &index, &queries, &lines))
+}
+
+/// How a filtered workload is asked.
+fn filtered(args: &EvalArgs) -> Vec<SearchParams> {
+    let (plan, exact) = (args.plan, args.exact);
+    let lists = args.ef.iter().copied().map(Some);
+    let lists: Vec<Option<usize>> = if args.ef.is_empty() { vec![None] } else { lists.collect() };
+    let search = |k| {
+        let top = SearchParams { plan, exact, ..SearchParams::top(k) };
+        lists.iter().map(move |&ef| SearchParams { ef, ..top })
+    };
+    args.k.iter().flat_map(|&k| search(k)).collect()
 }
 
 impl Way {

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use crate::builder::items::Items;
 use crate::progress::{Cancelled, Progress};
 use crate::quantizers::{
-    CodeBytes, CodeKind, CodeLayout, CodeTerms, Codes, encode_rows, norm_bound,
+    CodeBounds, CodeBytes, CodeKind, CodeLayout, CodeTerms, Codes, encode_rows,
 };
 use crate::types::{Metric, NodeId};
 
@@ -23,7 +23,7 @@ pub(super) struct BuiltCodes {
     terms: Vec<CodeTerms>,
     layout: CodeLayout,
     center: Vec<f32>,
-    norm_bound: f32,
+    bounds: CodeBounds,
 }
 
 impl BuiltCodes {
@@ -51,8 +51,8 @@ impl BuiltCodes {
                 if progress.cancelled() { Err(Cancelled) } else { Ok(()) }
             })
         })?;
-        let norm_bound = norm_bound(&terms, &center);
-        Ok(Self { bytes, terms, layout, center, norm_bound })
+        let bounds = CodeBounds::of(&terms, &center);
+        Ok(Self { bytes, terms, layout, center, bounds })
     }
 
     /// Memory that rows and terms take.
@@ -62,7 +62,7 @@ impl BuiltCodes {
 
     /// The rows.
     pub(super) fn view(&self) -> Codes<'_> {
-        Codes::new(self.bytes.bytes(), &self.terms, self.layout, &self.center, self.norm_bound)
+        Codes::new(self.bytes.bytes(), &self.terms, self.layout, &self.center, self.bounds)
     }
 }
 

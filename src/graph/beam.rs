@@ -15,11 +15,13 @@ use crate::types::{NodeId, Scorer};
 /// allocates nothing after that.
 #[derive(Debug, Default)]
 pub struct Beam {
-    pool: Pool,
-    visited: Visited,
+    pub(super) pool: Pool,
+    pub(super) visited: Visited,
     /// The new neighbors of one node, and their distances.
-    batch: Vec<NodeId>,
-    distances: Vec<f32>,
+    pub(super) batch: Vec<NodeId>,
+    pub(super) distances: Vec<f32>,
+    /// Of a walk among all nodes that returns some: the closest of those.
+    pub(super) admitted: Pool,
 }
 
 /// How far a search goes.
@@ -61,7 +63,7 @@ impl BeamStats {
 }
 
 /// The clock is read once per this many expanded nodes.
-const EXPANSIONS_PER_CLOCK_READ: u64 = 32;
+pub(super) const EXPANSIONS_PER_CLOCK_READ: u64 = 32;
 
 impl Beam {
     /// Searches one layer from `entries` and leaves the closest nodes found in
@@ -78,11 +80,7 @@ impl Beam {
         self.pool.reset(ef, stop);
         self.visited.reset(layer.len());
         let mut stats = BeamStats::default();
-        let room = layer.degree().max(entries.len());
-        if self.batch.len() < room {
-            self.batch.resize(room, NodeId(0));
-            self.distances.resize(room, 0.0);
-        }
+        self.make_room(layer.degree().max(entries.len()));
         let fresh = self.visited.insert(entries, &mut self.batch[..entries.len()]);
         self.offer(scorer, fresh, &mut stats);
         while let Some(node) = self.pool.expand_next() {
@@ -109,6 +107,15 @@ impl Beam {
         }
         self.pool.settle();
         stats
+    }
+
+    /// Lets a batch hold so many nodes.
+    #[inline(always)]
+    pub(super) fn make_room(&mut self, nodes: usize) {
+        if self.batch.len() < nodes {
+            self.batch.resize(nodes, NodeId(0));
+            self.distances.resize(nodes, 0.0);
+        }
     }
 
     /// Scores the first `fresh` of the batch and offers them to the pool.

@@ -5,6 +5,7 @@
 //! | `adjacency.rs` | neighbor lists of one layer, straight from the map |
 //! | `levels.rs` | the upper layers and the greedy descent |
 //! | `pool.rs`, `visited.rs`, `beam.rs` | the one beam search, for queries and inserts |
+//! | `filtered.rs` | the same among nodes that a filter lets pass: walk and two-hop |
 //! | `prune.rs` | robust pruning with backfill |
 //! | `insert.rs` | our builder: incremental, parallel, the same result at any thread count |
 //! | `attach.rs` | an edge to every node that the entry point cannot reach |
@@ -17,14 +18,14 @@
 pub mod adjacency;
 pub mod attach;
 pub mod beam;
+pub mod filtered;
 pub mod insert;
 pub mod levels;
 pub mod order;
 pub mod pool;
 pub mod prune;
 pub mod reference;
-
-mod visited;
+pub mod visited;
 
 use crate::graph::adjacency::Adjacency;
 use crate::graph::levels::OwnedLevels;

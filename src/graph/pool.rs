@@ -228,6 +228,18 @@ impl Pool {
         last(new, low).max(last(old, rank - low)).unwrap_or(u64::MAX)
     }
 
+    /// Keys that are of interest lie below this.
+    #[inline(always)]
+    pub(super) fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// Lets go of what another pool has found to be too far.
+    #[inline(always)]
+    pub(super) fn lower_limit(&mut self, limit: u64) {
+        self.limit = self.limit.min(limit);
+    }
+
     /// The closest node whose neighbors have not been read, marked as read.
     #[inline(always)]
     pub fn expand_next(&mut self) -> Option<NodeId> {

@@ -1,10 +1,11 @@
-//! Which nodes a search has seen: a bitset, and the list of its words that need clearing.
+//! Nodes of one search, those that it has seen or must not return: a bitset, and the list of its words
+//! that need clearing.
 
 use crate::types::NodeId;
 
 /// A set of nodes that is emptied in time proportional to what was put in.
 #[derive(Debug, Default)]
-pub(super) struct Visited {
+pub struct Visited {
     words: Vec<u64>,
     /// The words that are not zero, `touched[..count]`, each once; one place more than there are
     /// words, so that writing to the next place is always in bounds.
@@ -14,7 +15,7 @@ pub(super) struct Visited {
 
 impl Visited {
     /// Empties the set and makes room for nodes `0..n`.
-    pub(super) fn reset(&mut self, n: usize) {
+    pub fn reset(&mut self, n: usize) {
         for word in &self.touched[..self.count] {
             self.words[*word as usize] = 0;
         }
@@ -30,7 +31,7 @@ impl Visited {
     /// they are. Without branches: whether a neighbor was seen before is what no branch predictor
     /// can know.
     #[inline(always)]
-    pub(super) fn insert(&mut self, nodes: &[NodeId], fresh: &mut [NodeId]) -> usize {
+    pub fn insert(&mut self, nodes: &[NodeId], fresh: &mut [NodeId]) -> usize {
         let (words, touched) = (self.words.as_mut_slice(), self.touched.as_mut_slice());
         let (mut count, mut found) = (self.count, 0);
         for node in nodes {
@@ -45,5 +46,18 @@ impl Visited {
         }
         self.count = count;
         found
+    }
+
+    /// Adds one node; whether it is new.
+    #[inline(always)]
+    pub fn insert_one(&mut self, node: NodeId) -> bool {
+        self.insert(&[node], &mut [node]) == 1
+    }
+
+    /// Whether `node` is in the set.
+    #[inline(always)]
+    pub fn contains(&self, node: NodeId) -> bool {
+        let word = self.words.get(node.index() / 64);
+        word.is_some_and(|word| word >> (node.index() % 64) & 1 == 1)
     }
 }

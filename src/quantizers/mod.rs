@@ -5,6 +5,7 @@
 //! | `mod.rs` | the layout of code rows, and a view of them |
 //! | `encode.rs` | from vectors to code rows |
 //! | `query.rs` | a query prepared for codes, and the scorer of searches |
+//! | `margin.rs` | how far off a distance of codes may be |
 //! | `space.rs` | distances among coded items, which graphs are built by |
 //! | `tests.rs` | all of it against its definition in f64, on every instruction set |
 //!
@@ -48,6 +49,7 @@
 //! that of items must be.
 
 mod encode;
+mod margin;
 mod query;
 mod space;
 #[cfg(test)]
@@ -60,6 +62,7 @@ use crate::kernels::{CODE_BYTES, CodeQuery, Isa};
 use crate::types::{NodeId, named};
 
 pub use encode::encode_rows;
+pub use margin::Margin;
 pub use query::{CodeScorer, QueryCodes};
 pub use space::CodeSpace;
 
@@ -213,12 +216,11 @@ pub struct Codes<'a> {
     terms: &'a [CodeTerms],
     layout: CodeLayout,
     center: &'a [f32],
-    /// No vector is longer than this.
-    norm_bound: f32,
+    bounds: CodeBounds,
 }
 
 impl<'a> Codes<'a> {
-    /// A view; `norm_bound` is what [`norm_bound`] gives for it.
+    /// A view; `bounds` are those of its terms and center.
     ///
     /// # Panics
     /// If the lengths do not fit each other.
@@ -227,11 +229,11 @@ impl<'a> Codes<'a> {
         terms: &'a [CodeTerms],
         layout: CodeLayout,
         center: &'a [f32],
-        norm_bound: f32,
+        bounds: CodeBounds,
     ) -> Self {
         assert_eq!(bytes.len(), terms.len() * layout.stride);
         assert_eq!(center.len(), layout.dim);
-        Self { bytes, terms, layout, center, norm_bound }
+        Self { bytes, terms, layout, center, bounds }
     }
 
     /// Number of rows.
@@ -281,10 +283,25 @@ impl<'a> Codes<'a> {
     }
 }
 
-/// A length that no coded vector exceeds, by the triangle inequality. Cost: a pass over the terms.
-pub fn norm_bound(terms: &[CodeTerms], center: &[f32]) -> f32 {
-    let largest = terms.iter().fold(0.0_f32, |largest, terms| largest.max(terms.half_square));
-    (2.0 * largest).sqrt() + dot(center, center).sqrt()
+/// What no coded vector exceeds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CodeBounds {
+    /// The length of a vector, by the triangle inequality.
+    norm: f32,
+    /// The largest scale and the largest half square.
+    terms: CodeTerms,
+}
+
+impl CodeBounds {
+    /// Of these rows. Cost: a pass over the terms.
+    pub fn of(terms: &[CodeTerms], center: &[f32]) -> Self {
+        let terms = terms.iter().fold(CodeTerms::default(), |largest, terms| CodeTerms {
+            scale: largest.scale.max(terms.scale),
+            half_square: largest.half_square.max(terms.half_square),
+        });
+        let norm = (2.0 * terms.half_square).sqrt() + dot(center, center).sqrt();
+        Self { norm, terms }
+    }
 }
 
 /// Code rows in memory that begin on a cache line.

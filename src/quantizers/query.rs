@@ -50,7 +50,7 @@ impl QueryCodes {
             Metric::L2 => CodeForm { bias: square, weight: 2.0, factor: -2.0 * step },
             Metric::Cosine => CodeForm { bias: 0.5 * square, weight: 1.0, factor: -step },
             Metric::Ip => {
-                let bias = square.sqrt() * codes.norm_bound - dot(query, center);
+                let bias = square.sqrt() * codes.bounds.norm - dot(query, center);
                 CodeForm { bias, weight: 0.0, factor: -step }
             }
         };

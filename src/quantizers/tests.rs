@@ -68,8 +68,8 @@ impl Coded {
     }
 
     fn view(&self) -> Codes<'_> {
-        let bound = norm_bound(&self.terms, &self.center);
-        Codes::new(self.bytes.bytes(), &self.terms, self.layout, &self.center, bound)
+        let bounds = CodeBounds::of(&self.terms, &self.center);
+        Codes::new(self.bytes.bytes(), &self.terms, self.layout, &self.center, bounds)
     }
 
     fn len(&self) -> usize {
@@ -181,7 +181,7 @@ fn by_the_table(
         Metric::L2 => (square + 2.0 * half - 2.0 * along, square + 2.0 * half + 2.0 * along.abs()),
         Metric::Cosine => (0.5 * square + half - along, 0.5 * square + half + along.abs()),
         Metric::Ip => {
-            let bound = square.sqrt() * f64::from(coded.view().norm_bound);
+            let bound = square.sqrt() * f64::from(coded.view().bounds.norm);
             let center = product(&wide(query), &wide(&coded.center));
             (bound - center - along, bound + center.abs() + along.abs())
         }
@@ -278,6 +278,14 @@ fn errors_keep_to_their_bounds_and_fall_with_the_dimension() {
                         + (dim as f64).sqrt() * 0.5 * step * reach
                         + 1e-5 * (norm * norm + length * length);
                     assert!(off <= bound, "{kind} {dim}: off by {off}, more than {bound}");
+                    let (node, margin) =
+                        (NodeId(row as u32), prepared.margin(Metric::L2, coded.view()));
+                    assert!(
+                        2.0 * off <= f64::from(margin.of(node)),
+                        "{kind} {dim}: {off}, {margin:?}"
+                    );
+                    assert!(margin.of(node) <= margin.widest());
+                    assert_eq!(margin.proven, kind == CodeKind::I8);
                     sum += off / (norm * length);
                     count += 1.0;
                 }

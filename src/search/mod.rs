@@ -4,9 +4,22 @@
 //! |---|---|---|
 //! | `all` | k takes every item | a scan, sorted |
 //! | `exact` | asked for, or the walk would score as many rows | [`crate::scan`] |
-//! | `walk` | otherwise, and there is no filter | descent and beam search over the graph |
+//! | `two-hop` | some items pass the filter | [`crate::graph::filtered`], through those |
+//! | `walk` | otherwise | descent and beam search over the graph |
+//!
+//! | file | what |
+//! |---|---|
+//! | `traverse.rs` | the walk without a filter |
+//! | `among.rs` | searches among some items: those that pass a filter and are not excluded |
+//! | `plan.rs` | how they are done: what each way would cost |
+//! | `costs.rs` | what the work of each way takes on this machine |
 
+mod among;
+pub mod costs;
+pub mod plan;
 mod traverse;
+
+pub use plan::Plan;
 
 use std::marker::PhantomData;
 use std::time::Instant;
@@ -18,9 +31,11 @@ use crate::graph::adjacency::Adjacency;
 use crate::graph::beam::{Beam, BeamStats, Reach};
 use crate::graph::levels::LevelsLayout;
 use crate::graph::pool::Stop;
+use crate::graph::visited::Visited;
 use crate::kernels::dispatch;
 use crate::quantizers::{CodeKind, Codes, QueryCodes};
-use crate::scan::{ScanNodes, ScanOne, ScoreNodes, TopK};
+use crate::scan::{Closest, ScanOne, ScoreNodes, TopK};
+use crate::search::plan::{Costs, Planned};
 use crate::search::traverse::{WalkCodes, WalkRows};
 use crate::types::{Admit, AdmitAll, AdmitAllBut, Metric, Neighbor, NodeId};
 use crate::vectors::{Form, Vectors, query_scale};
@@ -72,6 +87,8 @@ pub struct SearchParams {
     pub deadline: Option<Instant>,
     /// A node that must not be returned: "more like this" does not answer with the item itself.
     pub exclude: Option<NodeId>,
+    /// How to search among some items, in place of what is estimated to be the fastest way.
+    pub plan: Option<Plan>,
 }
 
 impl SearchParams {
@@ -86,29 +103,7 @@ impl SearchParams {
             exact: false,
             deadline: None,
             exclude: None,
-        }
-    }
-}
-
-/// How a query was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Plan {
-    /// Every item is in the answer.
-    All,
-    /// Every vector was scored.
-    Exact,
-    /// The graph was walked.
-    Walk,
-}
-
-impl Plan {
-    /// The word used in replies, metrics and messages.
-    pub fn name(self) -> &'static str {
-        match self {
-            Plan::All => "all",
-            Plan::Exact => "exact",
-            Plan::Walk => "walk",
+            plan: None,
         }
     }
 }
@@ -126,7 +121,7 @@ pub enum TruncatedBy {
 pub struct Account {
     /// The strategy that ran.
     pub plan: Plan,
-    /// True only when proven: every candidate was scored on its full vector.
+    /// True only when proven: everything that could be in the answer was scored on its full vector.
     pub exact: bool,
     /// How many items could have been returned.
     pub matches: u64,
@@ -190,12 +185,20 @@ pub enum SearchError {
 pub struct Scratch {
     beam: Beam,
     top: TopK,
+    closest: Closest,
+    excluded: Visited,
     codes: QueryCodes,
     nodes: Vec<NodeId>,
     distances: Vec<f32>,
+    planned: Option<Planned>,
 }
 
 impl Scratch {
+    /// What each way of the last search among some items was estimated to cost.
+    pub fn planned(&self) -> Option<Planned> {
+        self.planned
+    }
+
     /// Where the list of the last walk ended: the distance of its last entry as a multiple of the
     /// `k`th's. 1 where it was no longer than `k`.
     pub fn span(&self, k: usize) -> f32 {
@@ -215,6 +218,15 @@ pub fn default_rerank(kind: CodeKind, k: usize) -> usize {
     }
 }
 
+/// The items that may be in an answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Among<'a> {
+    /// Those that pass a filter; `None`: all.
+    pub passing: Option<&'a NodeSet>,
+    /// But for these, which are one user's: what was seen, bought, blocked.
+    pub excluded: &'a [NodeId],
+}
+
 /// Answers one query: replaces the contents of `found` by at most `k` neighbors, closest first.
 pub fn search(
     target: &Target<'_>,
@@ -231,30 +243,22 @@ pub fn search(
     }
 }
 
-/// The same among the nodes of `among`, every one of which is scored: at most `min(k, M)`
-/// neighbors, and no fewer unless the deadline passes. `ef` and `exact` change nothing.
+/// The same among some items: exactly `min(k, M)` neighbors unless the deadline passes, where M are the
+/// nodes that pass and are not excluded. `costs` are those of work on this machine.
+///
+/// # Panics
+/// If a node of `among` is none of the target's.
 pub fn search_among(
     target: &Target<'_>,
     scratch: &mut Scratch,
     query: &[f32],
     params: &SearchParams,
-    among: &NodeSet,
+    (among, costs): (&Among<'_>, &Costs),
     found: &mut Vec<Neighbor>,
 ) -> Result<Account, SearchError> {
     let form = prepare(target, query, params)?;
-    let excluded = params.exclude.filter(|node| among.contains(*node));
-    let matches = among.len() as usize - usize::from(excluded.is_some());
-    let (deadline, top) = (params.deadline, &mut scratch.top);
-    top.reset(params.k.min(matches).max(1));
-    let nodes = among.iter().filter(|node| Some(*node) != excluded);
-    let scanned = with_element!(target.vectors.element, E => {
-        let rows = target.vectors.rows::<E>();
-        dispatch(ScanNodes { rows, query, form, nodes, top, deadline })
-    });
     found.clear();
-    found.extend(scratch.top.sorted().iter().map(Neighbor::from));
-    let plan = if params.k >= matches { Plan::All } else { Plan::Exact };
-    Ok(account(plan, matches, scanned as u64, scanned as u64, scanned < matches))
+    Ok(among::run(target, scratch, (query, form), params, (among, costs), found))
 }
 
 /// Replaces the contents of `distances` by the exact distances of `nodes`, in that order.
@@ -304,8 +308,8 @@ fn check(target: &Target<'_>, query: &[f32]) -> Result<f32, SearchError> {
     if scale.is_finite() { Ok(scale) } else { Err(SearchError::ZeroVector) }
 }
 
-/// Which strategy answers: a pure function of sizes.
-fn plan(n: usize, matches: usize, ef: usize, params: &SearchParams) -> Plan {
+/// How a search among all items is done: a pure function of sizes.
+fn unfiltered(n: usize, matches: usize, ef: usize, params: &SearchParams) -> Plan {
     if params.k >= matches {
         Plan::All
     } else if params.exact || n <= ef.saturating_mul(ROWS_PER_CANDIDATE) {
@@ -330,7 +334,7 @@ fn run<A: Admit>(
     // One more than k, since an excluded node may take a place.
     let ef = params.ef.unwrap_or(DEFAULT_EF).max(k + usize::from(params.exclude.is_some()));
     let deadline = params.deadline;
-    let plan = plan(n, matches, ef, params);
+    let plan = unfiltered(n, matches, ef, params);
     if plan == Plan::Walk {
         // Negative distances, which walks over vectors have by inner product, have no multiples.
         let codes = target.codes.filter(|_| fits_codes(query));

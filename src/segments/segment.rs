@@ -13,7 +13,7 @@ use crate::graph::adjacency::Adjacency;
 use crate::graph::attach::reachable;
 use crate::graph::levels::{LevelsLayout, MAX_DEGREE};
 use crate::graph::{Graph, MAX_NODES, order};
-use crate::quantizers::{CodeKind, CodeLayout, CodeTerms, Codes, norm_bound};
+use crate::quantizers::{CodeBounds, CodeKind, CodeLayout, CodeTerms, Codes};
 use crate::search::Target;
 use crate::segments::calibration::Calibration;
 use crate::segments::meta::Meta;
@@ -189,8 +189,8 @@ pub struct Segment {
     n: usize,
     dim: usize,
     levels: LevelsLayout,
-    /// How code rows lie, and the bound of their norms.
-    codes: Option<(CodeLayout, f32)>,
+    /// How code rows lie, and what none of them exceeds.
+    codes: Option<(CodeLayout, CodeBounds)>,
     /// Validated on first use; what was wrong is remembered too.
     columns: Vec<OnceLock<Result<ColumnLayout, Corruption>>>,
 }
@@ -255,11 +255,11 @@ impl Segment {
             vectors: self.vectors(),
             metric: self.file.geometry().metric,
             scales: self.typed(SectionKind::VectorScales),
-            codes: self.codes.map(|(layout, norm_bound)| {
+            codes: self.codes.map(|(layout, bounds)| {
                 let (rows, terms) =
                     (self.typed(SectionKind::Codes), self.typed(SectionKind::CodeTerms));
                 let center = self.typed(SectionKind::CodeCenter);
-                Codes::new(rows, terms, layout, center, norm_bound)
+                Codes::new(rows, terms, layout, center, bounds)
             }),
             graph: self.graph(),
             levels: (self.typed(SectionKind::Levels), &self.levels),
@@ -396,7 +396,7 @@ fn check_codes(
     meta: &Meta,
     n: usize,
     dim: usize,
-) -> Result<Option<(CodeLayout, f32)>, Corruption> {
+) -> Result<Option<(CodeLayout, CodeBounds)>, Corruption> {
     let Some(record) = &meta.codes else { return Ok(None) };
     let corrupt =
         |expected: String, found: String| file.corruption(SectionKind::Meta, 0, 0, expected, found);
@@ -412,7 +412,7 @@ fn check_codes(
     let center = file.section_as::<f32>(SectionKind::CodeCenter, 0, dim)?;
     check_finite(file, SectionKind::CodeTerms, bytemuck::cast_slice(terms))?;
     check_finite(file, SectionKind::CodeCenter, center)?;
-    Ok(Some((layout, norm_bound(terms, center))))
+    Ok(Some((layout, CodeBounds::of(terms, center))))
 }
 
 /// Checks the numbers of a section.

@@ -245,11 +245,13 @@ pub(super) struct Account {
     pub(super) truncated_by: Option<TruncatedBy>,
 }
 
-/// `walk` the graph, `exact` scan, or `all` (no more items than `k`).
+/// `walk` over the graph, `two-hop` through the items of it that pass, `exact` scan of those that pass,
+/// or `all` (no more of them than `k`).
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Plan {
     Walk,
+    TwoHop,
     Exact,
     All,
 }
@@ -266,6 +268,7 @@ impl From<&index::Account> for Account {
         Account {
             plan: match account.plan {
                 index::Plan::Walk => Plan::Walk,
+                index::Plan::TwoHop => Plan::TwoHop,
                 index::Plan::Exact => Plan::Exact,
                 index::Plan::All => Plan::All,
             },

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use vicinage::builder::{BuildParams, BuilderKind, CodesChoice};
-use vicinage::index::{Calibration, Effort, SearchParams};
-use vicinage::types::{ElementType, Metric};
+use vicinage::index::{Calibration, Effort, Plan, SearchParams};
+use vicinage::types::{ElementType, Metric, UnknownName};
 
 use crate::exit::Failure;
 use crate::results::Params;
@@ -102,6 +102,43 @@ pub(crate) struct SearchSpec {
     /// Every vector is scored.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) exact: bool,
+    /// Among some items: in this way, or in the one that is estimated to be the fastest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) plan: Option<PlanChoice>,
+}
+
+/// How items that pass a filter are searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum PlanChoice {
+    /// As is estimated to be the fastest.
+    Auto,
+    /// In this way.
+    #[serde(untagged)]
+    Forced(Plan),
+}
+
+impl PlanChoice {
+    pub(crate) fn forced(self) -> Option<Plan> {
+        match self {
+            Self::Auto => None,
+            Self::Forced(plan) => Some(plan),
+        }
+    }
+}
+
+impl std::str::FromStr for PlanChoice {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        text.parse().map(Self::Forced).map_err(|unknown: UnknownName| UnknownName {
+            expected: format!("auto, {}", unknown.expected),
+            ..unknown
+        })
+    }
 }
 
 impl SearchSpec {
@@ -136,9 +173,10 @@ impl SearchSpec {
     }
 
     pub(crate) fn search(self, k: usize) -> SearchParams {
-        let Self { ef, slack, rerank, target_recall, exact } = self;
+        let Self { ef, slack, rerank, target_recall, exact, plan } = self;
+        let plan = plan.and_then(PlanChoice::forced);
         let (slack, target_recall) = (slack.map(|x| x as f32), target_recall.map(|x| x as f32));
-        SearchParams { ef, slack, rerank, target_recall, exact, ..SearchParams::top(k) }
+        SearchParams { ef, slack, rerank, target_recall, exact, plan, ..SearchParams::top(k) }
     }
 
     /// As it stands in a result line.

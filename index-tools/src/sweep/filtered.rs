@@ -2,7 +2,6 @@
 
 use vicinage::index::{Account, Hit, Index, Scratch, SearchParams};
 
-use super::builds::SearchSpec;
 use super::points::{Ground, Judged, Open, Subject};
 use crate::exit::Failure;
 use crate::measure::Questions;
@@ -27,12 +26,12 @@ impl Questions for &Prepared<'_> {
         at: usize,
         params: &SearchParams,
     ) -> Result<Account, Failure> {
-        Prepared::ask(self, at, params.k, scratch, hits)
+        Prepared::ask(self, at, params, scratch, hits)
     }
 }
 
 /// Measures every group of `workload` that is not in `results` yet, and adds it there; all points
-/// are given back. What passes is scanned: there is no other way yet.
+/// are given back.
 pub(crate) fn measure(
     ground: &Ground<'_>,
     workload: &Workload,
@@ -52,18 +51,20 @@ pub(crate) fn measure(
             .collect::<Result<_, _>>()?;
         let mut open = Vec::new();
         for (subject, prepared) in subjects.iter().zip(&prepared) {
-            let ran = prepared.run(ground.k, &mut Scratch::default(), report)?;
-            let (recall, figures) = prepared.figures(&ran.answers, ground.k);
-            let each = ran.distances as f64 / Questions::len(&prepared).max(1) as f64;
-            // A scan visits what it scores.
-            let (distances, visited) = (Some(each), Some(each));
-            let judged = Judged { recall, distances, visited, filter: Some(figures) };
-            for way in ground.ways(SearchSpec::exact()) {
-                let line =
-                    Point { filter: judged.filter.clone(), ..ground.line(&subject.facts, way) };
-                match results.find(&line.key()) {
-                    Some(point) => points.push(point.clone()),
-                    None => open.push(Open::new(&subject.facts, prepared, way, judged.clone())),
+            for search in ground.plan.filtered_searches() {
+                let params = search.search(ground.k);
+                let ran = prepared.run(&params, &mut Scratch::default(), report)?;
+                let (recall, figures) = prepared.figures(&ran.answers, ground.k);
+                let each = |all: u64| Some(all as f64 / Questions::len(&prepared).max(1) as f64);
+                let (distances, visited) = (each(ran.distances), each(ran.visited));
+                let judged = Judged { recall, distances, visited, filter: Some(figures) };
+                for way in ground.ways(search) {
+                    let line =
+                        Point { filter: judged.filter.clone(), ..ground.line(&subject.facts, way) };
+                    match results.find(&line.key()) {
+                        Some(point) => points.push(point.clone()),
+                        None => open.push(Open::new(&subject.facts, prepared, way, judged.clone())),
+                    }
                 }
             }
         }

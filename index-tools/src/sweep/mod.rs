@@ -35,7 +35,7 @@ use vicinage::index::{Index, LoadMode};
 use vicinage::types::{ElementType, Metric};
 use vicinage_datasets::{IdMatrix, InputSpec};
 
-use self::builds::{BuildSpec, Config, SearchSpec, Searches};
+use self::builds::{BuildSpec, Config, PlanChoice, SearchSpec, Searches};
 use self::cache::Cache;
 use self::points::{Facts, Ground, Subject, measure};
 use self::remote::Remote;
@@ -134,10 +134,13 @@ pub(crate) struct SweepArgs {
     #[arg(long, value_name = "SECONDS")]
     min_seconds: Option<f64>,
     /// Filtered workload, as `datasets generate filters` writes it: its groups are measured in place
-    /// of the plain queries, by exact search among what passes
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["server", "ef", "slack", "rerank",
+    /// of the plain queries, at the default --ef where none is named
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["server", "slack", "rerank",
         "target_recall", "exact", "ann_benchmarks_out"])]
     filters: Option<PathBuf>,
+    /// How the items that pass a filter are searched: auto, exact, two-hop, walk [default: auto]
+    #[arg(long, value_name = "PLAN,…", value_delimiter = ',', requires = "filters")]
+    plan: Vec<PlanChoice>,
     /// Runbook of insertions, deletions and replacements (big-ann's YAML): its searches are measured
     /// in place of the plain queries, by exact scan over what is live
     #[arg(long, value_name = "FILE.yaml", conflicts_with_all = ["filters", "server", "ef", "slack",
@@ -230,6 +233,8 @@ struct Plan {
     builds: Vec<BuildSpec>,
     k: Vec<usize>,
     searches: Searches,
+    /// How filtered workloads are searched.
+    plans: Vec<PlanChoice>,
     threads: Vec<usize>,
     paces: Vec<Pace>,
     rounds: usize,
@@ -275,6 +280,7 @@ impl Plan {
                 target_recall: first(&args.target_recall, config.target_recall),
                 exact: args.exact || config.exact,
             },
+            plans: first(&args.plan, vec![PlanChoice::Auto]),
             threads: either(&args.threads, config.threads, 1),
             paces: match rates.is_empty() {
                 true => vec![Pace::Closed],
@@ -308,6 +314,18 @@ impl Plan {
                 .expected(format!("--threads up to {}", self.processors.len()), most.to_string()));
         }
         Ok(())
+    }
+
+    /// Every plan with every list; with the default one where none is named.
+    fn filtered_searches(&self) -> impl Iterator<Item = SearchSpec> {
+        let lists: Vec<Option<usize>> = match self.searches.ef.as_slice() {
+            [] => vec![None],
+            named => named.iter().copied().map(Some).collect(),
+        };
+        self.plans.iter().flat_map(move |&plan| {
+            let spec = SearchSpec { plan: Some(plan), ..SearchSpec::default() };
+            lists.clone().into_iter().map(move |ef| SearchSpec { ef, ..spec })
+        })
     }
 
     /// The most that is asked for.

@@ -1,12 +1,14 @@
 //! Asking a group of a workload, and how good and how even the answers were.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::json;
 use vicinage::eval::metrics::recall_by_id;
-use vicinage::index::{Account, Hit, Index, NodeSet, Scratch, SearchParams};
+use vicinage::index::{Account, Among, Hit, Index, NodeSet, Plan, Scratch, SearchParams};
 use vicinage::progress::Progress;
+use vicinage::types::NodeId;
 
 use super::{Group, MANIFEST, Manifest, TRUTH_IDS, Workload, read};
 use crate::exit::Failure;
@@ -40,12 +42,17 @@ struct Asked {
 }
 
 /// What came of asking a group once.
+#[derive(Default)]
 pub(crate) struct Ran {
     pub(crate) answers: Answers,
     /// Of each query.
     pub(crate) nanos: Vec<u64>,
     /// Distances that were computed for all of them.
     pub(crate) distances: u64,
+    /// Nodes that were visited for all of them.
+    pub(crate) visited: u64,
+    /// How many were answered how.
+    pub(crate) plans: BTreeMap<Plan, usize>,
 }
 
 impl Workload {
@@ -118,42 +125,42 @@ impl Prepared<'_> {
         self.asked.len()
     }
 
-    /// Asks query `at` of the group by exact search among what passes. A list of the query's own is
-    /// applied here, as it would be for a user who comes along with it.
+    /// Asks query `at` of the group. A list of the query's own is applied here, as it would be for a user
+    /// who comes along with it.
     pub(crate) fn ask(
         &self,
         at: usize,
-        k: usize,
+        params: &SearchParams,
         scratch: &mut Scratch,
         hits: &mut Vec<Hit>,
     ) -> Result<Account, Failure> {
         let Asked { query, line, excluded, .. } = self.asked[at];
-        let (vector, params) = (self.queries.row(query), SearchParams::top(k));
-        let lists = &self.group.workload.excluded;
-        let own = excluded.and_then(|row| lists.get(row)).map(|ids| {
-            let nodes = ids.iter().filter_map(|&id| self.index.find(id as u64));
-            self.passing[line].without(&nodes.collect())
-        });
-        let among = own.as_ref().unwrap_or(&self.passing[line]);
-        Ok(self.index.search_among(scratch, vector, &params, among, hits)?)
+        let vector = self.queries.row(query);
+        let own = excluded.and_then(|row| self.group.workload.excluded.get(row)).unwrap_or(&[]);
+        let excluded: Vec<NodeId> =
+            own.iter().filter_map(|&id| self.index.find(id as u64)).collect();
+        let among = Among { passing: Some(&self.passing[line]), excluded: &excluded };
+        Ok(self.index.search_among(scratch, vector, params, &among, hits)?)
     }
 
     /// Asks every query once, and takes the time of each.
     pub(crate) fn run(
         &self,
-        k: usize,
+        params: &SearchParams,
         scratch: &mut Scratch,
         report: &Reporter,
     ) -> Result<Ran, Failure> {
-        let mut ran = Ran { answers: Answers::default(), nanos: Vec::new(), distances: 0 };
+        let mut ran = Ran::default();
         let mut hits = Vec::new();
         report.start_step("filtered", self.len() as u64, "queries");
         for at in 0..self.len() {
             report.interrupt().check()?;
             let started = Instant::now();
-            let account = self.ask(at, k, scratch, &mut hits)?;
+            let account = self.ask(at, params, scratch, &mut hits)?;
             ran.nanos.push(started.elapsed().as_nanos() as u64);
             ran.distances += account.distances;
+            ran.visited += account.visited;
+            *ran.plans.entry(account.plan).or_default() += 1;
             ran.answers.push(self.index.info().metric, &hits);
             report.advance(1);
         }
@@ -198,6 +205,8 @@ pub(crate) struct GroupResult {
     recall: Recall,
     speed: Speed,
     distances_per_query: f64,
+    /// How many queries were answered how.
+    plans: BTreeMap<Plan, usize>,
 }
 
 /// Asks every group at every k, and says what came of it: as JSON, and as a table.
@@ -205,30 +214,47 @@ pub(crate) fn report(
     workload: &Workload,
     index: &Index,
     queries: &Queries,
-    ks: &[usize],
+    searches: &[SearchParams],
     report: &Reporter,
 ) -> Result<(serde_json::Value, String), Failure> {
     workload.check_fits(index, queries)?;
-    ks.iter().try_for_each(|&k| workload.check_k(k))?;
+    searches.iter().try_for_each(|params| workload.check_k(params.k))?;
     let mut scratch = Scratch::default();
     let mut results = Vec::new();
     for group in workload.groups() {
         let prepared = group.prepare(index, queries)?;
-        for &k in ks {
-            let ran = prepared.run(k, &mut scratch, report)?;
+        for params in searches {
+            let k = params.k;
+            let ran = prepared.run(params, &mut scratch, report)?;
             let (recall, figures) = prepared.figures(&ran.answers, k);
             let distances_per_query = ran.distances as f64 / prepared.len() as f64;
             let (target, speed) = (group.selectivity, Speed::of(ran.nanos));
-            results.push(GroupResult { k, target, figures, recall, speed, distances_per_query });
+            let plans = ran.plans;
+            results.push(GroupResult {
+                k,
+                target,
+                figures,
+                recall,
+                speed,
+                distances_per_query,
+                plans,
+            });
         }
     }
     let json = json!({ "workload": workload.manifest.name, "results": results });
     Ok((json, table(workload, index, &results)))
 }
 
+/// How queries were answered, the most frequent first.
+fn plans(plans: &BTreeMap<Plan, usize>) -> String {
+    let mut plans: Vec<(&Plan, &usize)> = plans.iter().collect();
+    plans.sort_by_key(|(_, queries)| std::cmp::Reverse(**queries));
+    plans.iter().map(|(plan, _)| plan.name()).collect::<Vec<_>>().join(", ")
+}
+
 fn table(workload: &Workload, index: &Index, results: &[GroupResult]) -> String {
     let mut text = format!(
-        "{}  {} items, {}; exact search among the items that pass, one thread\n",
+        "{}  {} items, {}; one thread\n",
         styled(BOLD, &workload.manifest.name),
         units::count(index.info().n),
         index.info().metric,
@@ -244,6 +270,7 @@ fn table(workload: &Workload, index: &Index, results: &[GroupResult]) -> String 
         "short",
         "p50",
         "p99",
+        "plan<",
     ]);
     for result in results {
         let GroupResult { k, figures, recall, speed, .. } = result;
@@ -258,6 +285,7 @@ fn table(workload: &Workload, index: &Index, results: &[GroupResult]) -> String 
             units::share(figures.shortfall),
             units::seconds(speed.p50_seconds),
             units::seconds(speed.p99_seconds),
+            plans(&result.plans),
         ]);
     }
     table.write(&mut text);

@@ -1,0 +1,321 @@
+//! Beam searches whose results must pass a filter.
+//!
+//! | | candidates | good where |
+//! |---|---|---|
+//! | [`Beam::walk_among`] | all nodes; those that pass are kept apart, and bound the search | many pass |
+//! | [`Beam::two_hop`] | nodes that pass; one that does not is a bridge to its neighbors | some do |
+//!
+//! The walk is the filtered search of hnswlib: the list of results says how far the search goes, and
+//! nodes that do not pass are on the way. Two-hop is that of ACORN (Patel et al., SIGMOD 2024, section
+//! 5) with NaviX's order (Sehgal & Salihoğlu, 2025): bridges in the order of the list, which begins with
+//! the closest, and only until enough nodes that pass were met. We differ in that nodes are scored only
+//! if they pass, and in that a bridge is crossed once in a search, whoever its neighbors are.
+
+use std::time::Instant;
+
+use crate::graph::adjacency::Adjacency;
+use crate::graph::beam::{Beam, BeamStats, EXPANSIONS_PER_CLOCK_READ, Reach};
+use crate::graph::pool::{Pool, Stop};
+use crate::types::{Admit, NodeId, Scorer};
+
+/// What a search may cost before it is given up, in a unit of the caller's.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// Of reading a neighbor list.
+    pub list: f32,
+    /// Of a distance.
+    pub distance: f32,
+    /// In all.
+    pub limit: f32,
+    /// The share of nodes that is expected to pass. A search that meets less than a quarter of that is
+    /// over, so that its caller can think again.
+    pub expected: f32,
+}
+
+impl Budget {
+    /// No limit.
+    pub const NONE: Self = Self { list: 0.0, distance: 0.0, limit: f32::INFINITY, expected: 0.0 };
+
+    /// Takes what was done out of it.
+    pub fn take(&mut self, stats: &BeamStats) {
+        self.limit -= self.cost(stats);
+    }
+
+    fn cost(&self, stats: &BeamStats) -> f32 {
+        self.list * stats.visited as f32 + self.distance * stats.distances as f32
+    }
+
+    fn is_spent(&self, stats: &BeamStats) -> bool {
+        self.cost(stats) > self.limit
+    }
+
+    fn is_mistaken(&self, met: &Met) -> bool {
+        met.tested >= MET_AT_LEAST && (met.passed as f32) < 0.25 * self.expected * met.tested as f32
+    }
+}
+
+/// Neighbors that were looked at before anything is concluded from how many pass: with fewer, an
+/// expected tenth could be met as a fortieth by chance.
+const MET_AT_LEAST: u64 = 512;
+
+/// How a search came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Nothing that is left can be closer.
+    Converged,
+    /// The deadline passed.
+    Deadline,
+    /// It cost more than it may.
+    OverBudget,
+    /// Far fewer nodes pass than expected.
+    Mistaken,
+}
+
+/// How many of the neighbors of expanded nodes pass: what the filter is like where the query is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Met {
+    /// Neighbors that were looked at.
+    pub tested: u64,
+    /// Those that pass.
+    pub passed: u64,
+}
+
+impl Met {
+    /// The share that passes, if enough were looked at.
+    pub fn rate(&self) -> Option<f32> {
+        (self.tested >= MET_AT_LEAST).then(|| self.passed as f32 / self.tested as f32)
+    }
+}
+
+impl Beam {
+    /// Searches one layer from `entries`, or on from where the last search stopped, and leaves the
+    /// closest nodes found that `admit` lets pass in [`Beam::found_among`]. `room` is how many candidates
+    /// it may hold; [`Reach`] is of the results.
+    #[inline(always)]
+    pub fn walk_among<S: Scorer, A: Admit>(
+        &mut self,
+        (layer, room): (Adjacency<'_>, usize),
+        scorer: &S,
+        admit: &A,
+        entries: Option<&[NodeId]>,
+        reach: Reach,
+        budget: &Budget,
+    ) -> (BeamStats, Met, End) {
+        if entries.is_some() {
+            self.pool.reset(room.max(reach.ef), Stop::NEVER);
+            self.admitted.reset(reach.ef, reach.stop);
+            self.visited.reset(layer.len());
+        }
+        self.make_room(layer.degree().max(entries.map_or(0, <[_]>::len)));
+        let mut search = Filtered::new(self, layer, scorer, admit, (reach, budget));
+        let fresh = search.enter(entries);
+        search.offer_all(fresh);
+        let end = loop {
+            let Some(node) = search.next() else { break End::Converged };
+            let beam = &mut *search.beam;
+            let list = layer.list(node);
+            let fresh = beam.visited.insert(list, &mut beam.batch[..list.len()]);
+            for node in &beam.batch[..fresh] {
+                scorer.prefetch(*node);
+            }
+            search.offer_all(fresh);
+            if let Some(end) = search.over() {
+                break end;
+            }
+        };
+        search.finish(end)
+    }
+
+    /// Searches one layer from `entries`, or on from where the last search stopped, through nodes that
+    /// `admit` lets pass, and leaves the closest of them in [`Beam::found`]; `entries` may be among them
+    /// and not pass. Bridges are crossed until `wanted` nodes were met.
+    #[inline(always)]
+    pub fn two_hop<S: Scorer, A: Admit>(
+        &mut self,
+        (layer, wanted): (Adjacency<'_>, usize),
+        scorer: &S,
+        admit: &A,
+        entries: Option<&[NodeId]>,
+        reach: Reach,
+        budget: &Budget,
+    ) -> (BeamStats, Met, End) {
+        if entries.is_some() {
+            self.pool.reset(reach.ef, reach.stop);
+            self.visited.reset(layer.len());
+        }
+        // A batch takes the rest of the list that it was filled by.
+        self.make_room((wanted + layer.degree()).max(entries.map_or(0, <[_]>::len)));
+        let mut search = Filtered::new(self, layer, scorer, admit, (reach, budget));
+        let fresh = search.enter(entries);
+        search.offer(fresh);
+        let end = loop {
+            let Some(node) = search.next() else { break End::Converged };
+            let fresh = search.gather(node, wanted);
+            search.offer(fresh);
+            if let Some(end) = search.over() {
+                break end;
+            }
+        };
+        search.finish(end)
+    }
+
+    /// What the last walk found, closest first.
+    pub fn found_among(&self) -> &Pool {
+        &self.admitted
+    }
+}
+
+/// What the steps of one search share.
+struct Filtered<'a, S, A> {
+    beam: &'a mut Beam,
+    layer: Adjacency<'a>,
+    scorer: &'a S,
+    admit: &'a A,
+    deadline: Option<Instant>,
+    budget: &'a Budget,
+    stats: BeamStats,
+    met: Met,
+    /// Nodes that were expanded; fewer than lists that were read.
+    expanded: u64,
+}
+
+impl<'a, S: Scorer, A: Admit> Filtered<'a, S, A> {
+    fn new(
+        beam: &'a mut Beam,
+        layer: Adjacency<'a>,
+        scorer: &'a S,
+        admit: &'a A,
+        (reach, budget): (Reach, &'a Budget),
+    ) -> Self {
+        let (stats, met, deadline) = (BeamStats::default(), Met::default(), reach.deadline);
+        Self { beam, layer, scorer, admit, deadline, budget, stats, met, expanded: 0 }
+    }
+
+    /// Puts where a search comes in into the batch; how many there are.
+    #[inline(always)]
+    fn enter(&mut self, entries: Option<&[NodeId]>) -> usize {
+        let entries = entries.unwrap_or_default();
+        let Beam { visited, batch, .. } = &mut *self.beam;
+        visited.insert(entries, &mut batch[..entries.len()])
+    }
+
+    /// The node to expand next; what comes after it is asked for.
+    #[inline(always)]
+    fn next(&mut self) -> Option<NodeId> {
+        let node = self.beam.pool.expand_next()?;
+        self.expanded += 1;
+        self.stats.visited += 1;
+        for next in self.beam.pool.upcoming() {
+            self.scorer.prefetch_list(self.layer.list(next));
+        }
+        Some(node)
+    }
+
+    /// Scores the first `fresh` of the batch and offers them as candidates.
+    #[inline(always)]
+    fn offer(&mut self, fresh: usize) {
+        let Beam { pool, batch, distances, .. } = &mut *self.beam;
+        let (batch, distances) = (&batch[..fresh], &mut distances[..fresh]);
+        self.scorer.score(batch, distances);
+        pool.insert(batch, distances);
+        self.stats.distances += fresh as u64;
+    }
+
+    /// [`Filtered::offer`], and those that pass as results.
+    #[inline(always)]
+    fn offer_all(&mut self, fresh: usize) {
+        self.offer(fresh);
+        let Beam { pool, batch, distances, admitted, .. } = &mut *self.beam;
+        let mut passed = 0;
+        for at in 0..fresh {
+            let (node, distance) = (batch[at], distances[at]);
+            batch[passed] = node;
+            distances[passed] = distance;
+            passed += usize::from(self.admit.admit(node));
+        }
+        admitted.insert(&batch[..passed], &distances[..passed]);
+        pool.lower_limit(admitted.limit());
+        self.met.tested += fresh as u64;
+        self.met.passed += passed as u64;
+    }
+
+    /// Fills the batch with nodes not seen before that pass: neighbors of `node`, then, while they are
+    /// fewer than `wanted`, neighbors of those neighbors that do not pass. How many they are.
+    #[inline(always)]
+    fn gather(&mut self, node: NodeId, wanted: usize) -> usize {
+        let Beam { visited, batch, .. } = &mut *self.beam;
+        let (list, layer) = (self.layer.list(node), self.layer);
+        let mut fresh = 0;
+        let mut bridges = [NodeId(0); BRIDGES];
+        let mut crossed = 0;
+        for neighbor in list {
+            if self.admit.admit(*neighbor) {
+                batch[fresh] = *neighbor;
+                fresh += usize::from(visited.insert_one(*neighbor));
+                self.met.passed += 1;
+            } else if crossed < BRIDGES && !visited.contains(*neighbor) {
+                bridges[crossed] = *neighbor;
+                crossed += 1;
+            }
+        }
+        self.met.tested += list.len() as u64;
+        for neighbor in &batch[..fresh] {
+            self.scorer.prefetch(*neighbor);
+        }
+        let bridges = &bridges[..crossed];
+        for bridge in &bridges[..crossed.min(AHEAD)] {
+            self.scorer.prefetch_list(layer.list(*bridge));
+        }
+        for (at, bridge) in bridges.iter().enumerate() {
+            if fresh >= wanted {
+                break;
+            }
+            if let Some(next) = bridges.get(at + AHEAD) {
+                self.scorer.prefetch_list(layer.list(*next));
+            }
+            visited.insert_one(*bridge);
+            self.stats.visited += 1;
+            for neighbor in layer.list(*bridge) {
+                if self.admit.admit(*neighbor) {
+                    batch[fresh] = *neighbor;
+                    let new = visited.insert_one(*neighbor);
+                    fresh += usize::from(new);
+                    if new {
+                        self.scorer.prefetch(*neighbor);
+                    }
+                }
+            }
+        }
+        fresh
+    }
+
+    /// Whether it is over before it has converged.
+    #[inline(always)]
+    fn over(&mut self) -> Option<End> {
+        if self.budget.is_spent(&self.stats) {
+            return Some(End::OverBudget);
+        }
+        if self.expanded.is_multiple_of(EXPANSIONS_PER_CLOCK_READ) {
+            if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                self.stats.timed_out = true;
+                return Some(End::Deadline);
+            }
+            if self.budget.is_mistaken(&self.met) {
+                return Some(End::Mistaken);
+            }
+        }
+        None
+    }
+
+    fn finish(self, end: End) -> (BeamStats, Met, End) {
+        self.beam.pool.settle();
+        self.beam.admitted.settle();
+        (self.stats, self.met, end)
+    }
+}
+
+/// The most bridges of one node.
+const BRIDGES: usize = 128;
+
+/// Lists that are asked of memory before they are read.
+const AHEAD: usize = 8;

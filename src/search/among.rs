@@ -1,0 +1,323 @@
+//! Searches among some items: those that pass a filter and are not excluded.
+
+use std::marker::PhantomData;
+
+use super::plan::{Costs, Estimate, Plan, Planned};
+use super::{
+    Account, Among, DEFAULT_EF, Scratch, SearchParams, Target, TruncatedBy, default_rerank,
+    fits_codes,
+};
+use crate::graph::beam::{Beam, BeamStats, Reach};
+use crate::graph::filtered::{Budget, End, Met};
+use crate::graph::levels::descend;
+use crate::graph::pool::Stop;
+use crate::graph::visited::Visited;
+use crate::kernels::{Element, Isa, Operation, dispatch};
+use crate::quantizers::{CodeType, Codes, QueryCodes};
+use crate::scan::{Closest, NodeStream, ScoreNodes, scan_within};
+use crate::types::{Admit, Metric, Neighbor, NodeId, Scorer};
+use crate::vectors::{Form, RowScorer, Rows};
+use crate::{with_codes, with_element};
+
+/// The nodes that may be returned.
+#[derive(Clone, Copy)]
+struct Passing<'a> {
+    /// Bits of those that pass the filter, if there is one.
+    words: Option<&'a [u64]>,
+    /// Those that are excluded, if there are any.
+    excluded: Option<&'a Visited>,
+}
+
+impl Admit for Passing<'_> {
+    /// Which of the two there are is the same all through a search, so the branches are foreseen.
+    #[inline(always)]
+    fn admit(&self, node: NodeId) -> bool {
+        let word = |words: &[u64]| words.get(node.index() / 64).copied().unwrap_or(0);
+        let passes = self.words.is_none_or(|words| word(words) >> (node.index() % 64) & 1 == 1);
+        passes && !self.excluded.is_some_and(|excluded| excluded.contains(node))
+    }
+}
+
+/// A search, but for what it is scored by.
+struct Task<'a> {
+    target: &'a Target<'a>,
+    nodes: NodeStream<'a>,
+    admit: Passing<'a>,
+    reach: Reach,
+    planned: Planned,
+    costs: Costs,
+    /// Whether the plan was asked for, and nothing shall come in its place.
+    forced: bool,
+    /// How many of what a search of the graph finds are scored again.
+    rerank: usize,
+    beam: &'a mut Beam,
+    closest: &'a mut Closest,
+    /// What is to be scored on vectors.
+    candidates: &'a mut Vec<NodeId>,
+}
+
+/// What came of it.
+struct Done {
+    plan: Plan,
+    stats: BeamStats,
+}
+
+pub(super) fn run(
+    target: &Target<'_>,
+    scratch: &mut Scratch,
+    (query, form): (&[f32], Form<'_>),
+    params: &SearchParams,
+    (among, costs): (&Among<'_>, &Costs),
+    found: &mut Vec<Neighbor>,
+) -> Account {
+    let Scratch {
+        beam, closest, excluded, codes: prepared, nodes, distances, planned: last, ..
+    } = scratch;
+    let n = target.vectors.len();
+    let mut matches = among.passing.map_or(n as u64, |passing| passing.len()) as usize;
+    excluded.reset(n);
+    let mut any = false;
+    for node in among.excluded.iter().chain(&params.exclude) {
+        if among.passing.is_none_or(|passing| passing.contains(*node)) && excluded.insert_one(*node)
+        {
+            (matches, any) = (matches - 1, true);
+        }
+    }
+    let k = params.k.min(matches);
+    let ef = params.ef.unwrap_or(DEFAULT_EF).max(k);
+    let pass_rate = matches as f32 / n as f32;
+    let estimate =
+        Estimate { n, matches, pass_rate, k: params.k, ef, degree: target.graph.degree() };
+    let mut planned = estimate.plan(costs);
+    if planned.plan != Plan::All {
+        let asked = if params.exact { Some(Plan::Exact) } else { params.plan };
+        planned.plan = asked.unwrap_or(planned.plan);
+    }
+    *last = Some(planned);
+    if k == 0 {
+        return account(Plan::All, true, 0, BeamStats::default());
+    }
+    // An answer that must be exact can rest on codes only where they prove something.
+    let codes = target.codes.filter(|codes| {
+        fits_codes(query)
+            && !(params.exact && codes.layout().kind() != crate::quantizers::CodeKind::I8)
+    });
+    let slack = params.slack.filter(|_| codes.is_some() || target.metric != Metric::Ip);
+    let stop = Stop { k, slack: slack.unwrap_or(f32::INFINITY) };
+    let rerank = codes.map_or(k, |codes| {
+        params.rerank.unwrap_or_else(|| default_rerank(codes.layout().kind(), k))
+    });
+    closest.reset(k);
+    let task = Task {
+        target,
+        nodes: match among.passing {
+            None => NodeStream::All(0..n as u32),
+            Some(passing) => match passing.listed() {
+                Some(listed) => NodeStream::List(listed.iter()),
+                None => NodeStream::of_words(passing.words()),
+            },
+        },
+        admit: Passing {
+            words: among.passing.map(|passing| passing.words()),
+            excluded: any.then_some(&*excluded),
+        },
+        reach: Reach { ef, stop, deadline: params.deadline },
+        planned,
+        costs: *costs,
+        forced: params.plan.is_some() && !params.exact,
+        rerank: rerank.max(k),
+        beam,
+        closest,
+        candidates: nodes,
+    };
+    let (done, proven) = match codes {
+        Some(codes) => with_codes!(codes.layout().kind(), K => {
+            let (scale, kind) = (form.query_scale(), PhantomData::<K>);
+            dispatch(AmongCodes { task, codes, query, scale, prepared, kind })
+        }),
+        None => with_element!(target.vectors.element, E => {
+            let rows = target.vectors.rows::<E>();
+            dispatch(AmongRows { task, rows, query, form })
+        }),
+    };
+    let mut stats = done.stats;
+    stats.distances += nodes.len() as u64;
+    distances.clear();
+    distances.resize(nodes.len(), 0.0);
+    with_element!(target.vectors.element, E => {
+        let rows = target.vectors.rows::<E>();
+        dispatch(ScoreNodes { rows, query, form, nodes, distances });
+    });
+    let scored = nodes.iter().zip(distances.iter());
+    found.extend(scored.map(|(&node, &distance)| Neighbor { distance, node }));
+    found.sort_unstable();
+    found.truncate(k);
+    account(done.plan, proven, matches, stats)
+}
+
+fn account(plan: Plan, proven: bool, matches: usize, stats: BeamStats) -> Account {
+    let BeamStats { visited, distances, timed_out } = stats;
+    Account {
+        plan,
+        exact: proven && !timed_out && matches!(plan, Plan::All | Plan::Exact),
+        matches: matches as u64,
+        visited,
+        distances,
+        truncated_by: timed_out.then_some(TruncatedBy::Deadline),
+    }
+}
+
+/// By distances of codes; whether those of a scan leave out nothing that could be closer.
+struct AmongCodes<'a, K> {
+    task: Task<'a>,
+    codes: Codes<'a>,
+    query: &'a [f32],
+    /// `1 / ‖query‖` for cosine.
+    scale: f32,
+    prepared: &'a mut QueryCodes,
+    kind: PhantomData<K>,
+}
+
+impl<K: CodeType> Operation for AmongCodes<'_, K> {
+    type Output = (Done, bool);
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> (Done, bool) {
+        let Self { task, codes, query, scale, prepared, .. } = self;
+        let metric = task.target.metric;
+        prepared.prepare(metric, query, scale, codes);
+        let margin = prepared.margin(metric, codes);
+        let of = |node| margin.of(node);
+        let done = task.answer(&prepared.scorer::<I, K>(isa, codes), (of, margin.widest()));
+        (done, margin.proven)
+    }
+}
+
+/// By distances of vectors, which are what they are.
+struct AmongRows<'a, E> {
+    task: Task<'a>,
+    rows: Rows<'a, E>,
+    query: &'a [f32],
+    form: Form<'a>,
+}
+
+impl<E: Element> Operation for AmongRows<'_, E> {
+    type Output = (Done, bool);
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> (Done, bool) {
+        let Self { task, rows, query, form } = self;
+        (task.answer(&RowScorer { isa, rows, query, form }, (|_| 0.0, 0.0)), true)
+    }
+}
+
+impl Task<'_> {
+    /// Leaves what may be in the answer in `candidates`.
+    #[inline(always)]
+    fn answer<S: Scorer>(mut self, scorer: &S, margin: (impl Fn(NodeId) -> f32, f32)) -> Done {
+        let mut stats = BeamStats::default();
+        self.candidates.clear();
+        if matches!(self.planned.plan, Plan::TwoHop | Plan::Walk) {
+            let end = self.traverse(scorer, &mut stats);
+            if self.candidates.len() >= self.reach.stop.k || end == End::Deadline {
+                return Done { plan: self.planned.plan, stats };
+            }
+        }
+        let plan = if self.planned.plan == Plan::All { Plan::All } else { Plan::Exact };
+        let (nodes, deadline) = (self.nodes.clone(), self.reach.deadline);
+        let scored = scan_within(scorer, nodes, &self.admit, margin, self.closest, deadline);
+        stats.distances += scored as u64;
+        stats.visited += scored as u64;
+        stats.timed_out = scored < self.planned.estimate.matches;
+        self.closest.give(self.candidates);
+        Done { plan, stats }
+    }
+
+    /// Searches the graph. Leaves no candidates where that would take, or took, too much.
+    #[inline(always)]
+    fn traverse<S: Scorer>(&mut self, scorer: &S, stats: &mut BeamStats) -> End {
+        let (words, layout) = self.target.levels;
+        let (layers, slot) = layout.top_down(words);
+        let (entries, down) = descend(self.beam, scorer, layers, slot, layout.entries());
+        stats.add(down);
+        let mut budget = self.budget();
+        let mut starts = Some(&*entries);
+        loop {
+            let (did, met, end) = self.search_graph(scorer, starts.take(), &budget);
+            stats.add(did);
+            budget.take(&did);
+            match (end, met.rate()) {
+                (End::Mistaken, Some(pass_rate)) => {
+                    let estimate = Estimate { pass_rate, ..self.planned.estimate };
+                    let before = self.planned.plan;
+                    self.planned =
+                        Planned { plan: self.planned.plan, ..estimate.plan(&self.costs) };
+                    budget.expected = pass_rate;
+                    match estimate.plan(&self.costs).plan {
+                        Plan::All | Plan::Exact => return end,
+                        // As before, with what it has found.
+                        plan if plan == before => {}
+                        plan => {
+                            self.planned.plan = plan;
+                            starts = Some(&entries);
+                        }
+                    }
+                }
+                (End::Converged | End::Deadline, _) => {
+                    self.take_found();
+                    return end;
+                }
+                _ => return end,
+            }
+        }
+    }
+
+    /// What a search of the graph may cost: half of the scan that comes in its place.
+    fn budget(&self) -> Budget {
+        if self.forced {
+            return Budget::NONE;
+        }
+        let Costs { bridge_ns, node_ns, .. } = self.costs;
+        // The cost of a node on a walk has that of its list in it.
+        let list = if self.planned.plan == Plan::TwoHop { bridge_ns } else { 0.0 };
+        Budget {
+            list,
+            distance: node_ns,
+            limit: 0.5 * self.planned.exact_ns,
+            expected: self.planned.estimate.pass_rate,
+        }
+    }
+
+    /// One search of the graph, from `entries`, or on from where the last one stopped.
+    #[inline(always)]
+    fn search_graph<S: Scorer>(
+        &mut self,
+        scorer: &S,
+        entries: Option<&[NodeId]>,
+        budget: &Budget,
+    ) -> (BeamStats, Met, End) {
+        let (graph, estimate) = (self.target.graph, self.planned.estimate);
+        if self.planned.plan == Plan::TwoHop {
+            let reach = Reach { ef: estimate.two_hop_results(), ..self.reach };
+            let layer = (graph, graph.degree());
+            return self.beam.two_hop(layer, scorer, &self.admit, entries, reach, budget);
+        }
+        let reach = Reach { ef: estimate.walk_results(), ..self.reach };
+        // Twice what it is expected to expand: what lies beyond is not closer than the results.
+        let room = (2.0 * reach.ef as f32 / estimate.pass_rate) as usize;
+        let layer = (graph, room.min(graph.len()));
+        self.beam.walk_among(layer, scorer, &self.admit, entries, reach, budget)
+    }
+
+    fn take_found(&mut self) {
+        let found = if self.planned.plan == Plan::TwoHop {
+            self.beam.found()
+        } else {
+            self.beam.found_among()
+        };
+        let nodes = found.iter().map(|neighbor| neighbor.node);
+        // Where two-hop came in from may not pass.
+        let passing = nodes.filter(|node| self.admit.admit(*node));
+        self.candidates.extend(passing.take(self.rerank));
+    }
+}
