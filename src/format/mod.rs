@@ -9,6 +9,7 @@
 //! | `writer.rs` | [`SegmentWriter`]: streams sections into a new file |
 //! | `mapping.rs` | [`Mapping`]: a file in memory; the only `unsafe` here; the SIGBUS story |
 //! | `reader.rs` | [`SegmentFile`]: open, typed sections, `verify` |
+//! | `roaring.rs` | [`Roaring`](roaring::Roaring): a set of nodes in the roaring portable layout, read in place |
 //!
 //! A segment file, little-endian throughout (`docs/format.md` says the same for someone who wants
 //! to write a parser; `tests/format_document.rs` compares the two):
@@ -52,6 +53,7 @@ pub mod header;
 pub mod layer;
 pub mod mapping;
 pub mod reader;
+pub mod roaring;
 pub mod section;
 pub mod writer;
 
