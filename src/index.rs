@@ -98,6 +98,8 @@ pub struct AttributeInfo {
     pub schema: ColumnSchema,
     /// Size of its section.
     pub bytes: u64,
+    /// Size of the section that makes it fast to filter by; 0 if there is none.
+    pub index_bytes: u64,
 }
 
 /// One answer.
@@ -175,6 +177,8 @@ impl Index {
         let attributes = (0..).zip(segment.columns()).map(|(index, schema)| AttributeInfo {
             schema: schema.clone(),
             bytes: section_bytes(SectionKind::Column, index),
+            index_bytes: section_bytes(SectionKind::Postings, index)
+                + section_bytes(SectionKind::Sorted, index),
         });
         let info = IndexInfo {
             path: dir.to_owned(),
@@ -254,13 +258,20 @@ impl Index {
         Ok(SearchParams { ef, slack, rerank, target_recall: None, ..*params })
     }
 
-    /// The items that pass a filter. Cost: a look at every item's values of the attributes named,
-    /// each of which is validated on first use.
+    /// The items that pass a filter. Cost: a pass over a bit for each item and part of the filter;
+    /// in an index that was built before columns had indexes, a look at every item's values. Each
+    /// attribute is validated on first use.
     ///
     /// # Errors
     /// See [`FilterError`].
     pub fn filter(&self, filter: &Expression) -> Result<NodeSet, FilterError> {
-        Ok(filter.bind(&self.segment)?.passing())
+        Ok(filter.bind(&self.segment)?.select())
+    }
+
+    /// Appends the nodes that hold `items`, in that order, as for a list of items to leave out; ids
+    /// of no item are passed over.
+    pub fn nodes_of(&self, items: &[ItemId], nodes: &mut Vec<NodeId>) {
+        self.segment.nodes_of(items, nodes);
     }
 
     /// What the work of a search among some items takes here. Measured when first asked for, which the
@@ -377,7 +388,10 @@ impl Index {
     fn section_name(&self, entry: &SectionEntry) -> String {
         let column = || self.segment.columns().get(entry.index as usize);
         match (entry.kind(), column()) {
-            (Some(SectionKind::Column), Some(column)) => format!("column {}", column.name),
+            (
+                Some(kind @ (SectionKind::Column | SectionKind::Postings | SectionKind::Sorted)),
+                Some(column),
+            ) => format!("{} {}", kind.name(), column.name),
             (Some(kind), _) => kind.name().to_owned(),
             (None, _) => format!("unknown kind {}", entry.code),
         }
@@ -412,8 +426,8 @@ pub struct VerifyReport {
 }
 
 /// Reads every byte of the current generation and compares checksums; `deep` also checks what the
-/// bytes mean: the id lookup finds every item, scales are finite, every column decodes, and as many
-/// nodes are unreachable as the meta section says.
+/// bytes mean: the id lookup finds every item, scales are finite, every column decodes and its index agrees with it, and as
+/// many nodes are unreachable as the meta section says.
 ///
 /// # Errors
 /// Damage that keeps the index from being opened at all.
@@ -443,7 +457,7 @@ fn check_meaning(segment: &Segment) -> Vec<Corruption> {
     }
     damage.extend(segment.check_scales().err());
     for column in 0..segment.columns().len() {
-        damage.extend(segment.column(column).err());
+        damage.extend(segment.check_column_index(column).err());
     }
     let (stated, found) = (segment.meta().statistics.unreachable, segment.unreachable());
     if stated != found {

@@ -234,16 +234,14 @@ fn wrong_lengths_are_refused() {
     ];
     for at in 0..good.sections.len() {
         let (kind, index, _) = good.sections[at];
-        let name = if kind == SectionKind::Column {
-            format!("column {index}")
-        } else {
-            kind.name().to_owned()
-        };
+        // A column and its index are looked at when they are first used.
+        let late =
+            matches!(kind, SectionKind::Column | SectionKind::Postings | SectionKind::Sorted);
+        let name = if late { format!("{} {index}", kind.name()) } else { kind.name().to_owned() };
         for (case, change) in changes {
             let case = format!("{name} {case}");
             let change = |parts: &mut Parts| change(&mut parts.sections[at].2);
-            // A column is looked at when it is first used.
-            if kind == SectionKind::Column {
+            if late {
                 find(&good, &case, change);
             } else {
                 refuse(&good, &name, &case, change);
@@ -253,7 +251,9 @@ fn wrong_lengths_are_refused() {
         let case = format!("{name} removed");
         match kind {
             SectionKind::Column => find(&good, &case, remove),
-            SectionKind::Calibration => harmless(&good, &case, remove),
+            SectionKind::Calibration | SectionKind::Postings | SectionKind::Sorted => {
+                harmless(&good, &case, remove);
+            }
             _ => refuse(&good, &name, &case, remove),
         }
     }
@@ -401,6 +401,54 @@ fn ids_that_are_not_unique_are_found() {
     find(&good, "a graph without edges", |parts| {
         let words = parts.words(SectionKind::Graph);
         (0..).zip(words.chunks_mut(8)).for_each(|(node, list)| list.fill(node));
+    });
+}
+
+/// An index of a column that says something else than the column.
+#[test]
+fn column_indexes_that_lie_are_found() {
+    let good = cosine();
+    let n = good.geometry.n as u32;
+    let place = |kind: SectionKind, index: u32| {
+        let is = |section: &(SectionKind, u32, Vec<u8>)| (section.0, section.1) == (kind, index);
+        good.sections.iter().position(is).unwrap()
+    };
+    let postings = [4, 5].map(|index| place(SectionKind::Postings, index));
+    let sorted = [1, 2, 3].map(|index| place(SectionKind::Sorted, index));
+    for at in postings.into_iter().chain(sorted) {
+        let (kind, index, bytes) = &good.sections[at];
+        let words = (0..bytes.len() - 3).step_by(4);
+        for offset in words.filter(|offset| *offset < 60 || *offset % 404 == 0) {
+            for wrong in [0, n - 1, n, u32::MAX].map(u32::to_le_bytes) {
+                let case = format!("{} {index}: {wrong:?} at {offset}", kind.name());
+                if bytes[offset..offset + 4] != wrong {
+                    find(&good, &case, |parts| {
+                        parts.sections[at].2[offset..offset + 4].copy_from_slice(&wrong);
+                    });
+                }
+            }
+        }
+        // One that the bool column has no use for.
+        harmless(&good, "an index of another column", |parts| parts.sections[at].1 = 0);
+    }
+    find(&good, "the index of another column", |parts| {
+        parts.sections[sorted[0]].2 = parts.sections[sorted[1]].2.clone();
+    });
+    find(&good, "nodes of equal values exchanged", |parts| {
+        let column = place(SectionKind::Column, 1);
+        // All years become one, of the rows in another order than by node.
+        parts.sections[column].2[48..].fill(0);
+    });
+    // Sets of equal length, each as good as the other, of the wrong texts.
+    find(&good, "two texts exchanged", |parts| {
+        let bytes = &mut parts.sections[postings[0]].2;
+        let offset = |code: usize| {
+            u64::from_le_bytes(bytes[16 + code * 8..][..8].try_into().unwrap()) as usize
+        };
+        let (first, second, end) = (offset(0), offset(1), offset(2));
+        bytes[first..end].rotate_left(second - first);
+        let moved = (first + end - second) as u64;
+        bytes[24..32].copy_from_slice(&moved.to_le_bytes());
     });
 }
 

@@ -140,7 +140,7 @@ fn write_attributes(text: &mut String, info: &IndexInfo) {
         return;
     }
     heading(text, "Attributes");
-    let mut table = Table::new(["attribute<", "kind<", "nulls<", "size"]);
+    let mut table = Table::new(["attribute<", "kind<", "nulls<", "size", "index"]);
     for attribute in &info.attributes {
         let nulls = if attribute.schema.nullable { "allowed" } else { "none" };
         table.row([
@@ -148,6 +148,7 @@ fn write_attributes(text: &mut String, info: &IndexInfo) {
             attribute.schema.kind.to_string(),
             nulls.to_owned(),
             units::bytes(attribute.bytes),
+            units::bytes(attribute.index_bytes),
         ]);
     }
     table.write(text);

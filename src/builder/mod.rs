@@ -176,6 +176,7 @@ pub fn build_through(
             order: &stored,
             gathered_bytes: items.on_disk().then_some(freed),
             columns: &columns,
+            indexed: Some(&meta.columns),
         };
         Ok::<_, BuildError>(begun.finish(&parts, &mut |n| progress.advance(n))?)
     })?;
@@ -408,7 +409,7 @@ fn verify(path: &Path, progress: &dyn Progress) -> Result<(), BuildError> {
     }
     let segment = Segment::open(file)?;
     for column in 0..segment.columns().len() {
-        segment.column(column)?;
+        segment.column_index(column)?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::builder::codes::BuiltCodes;
-use crate::builder::items::Items;
+use crate::builder::items::{self, Items};
 use crate::builder::probe::{Choices, probe_builds, wanted};
 use crate::builder::probe_codes::probe_codes;
 use crate::builder::sample::{self, Sample, sample_size};
@@ -16,7 +16,8 @@ use crate::builder::{
     BuildError, BuildParams, BuilderKind, CodesChoice, ItemBatch, ItemSource, QUESTIONS,
     SourceError, check_rows, thread_pool,
 };
-use crate::filters::columns::{ColumnBuilder, ColumnKind, ColumnSchema};
+use crate::filters::columns::{ColumnBuilder, ColumnKind, ColumnSchema, ColumnView};
+use crate::filters::indexes;
 use crate::format::{ALIGNMENT, Disk, HEADER_BYTES};
 use crate::graph::insert::{LIST_ROOM, batch_bytes, insert_all, list_slots};
 use crate::graph::reference;
@@ -91,14 +92,10 @@ pub fn plan(source: &mut dyn ItemSource, params: &BuildParams) -> Result<BuildPl
     let (sample, columns) = Sampled::read(source, params, n.div_ceil(SAMPLE))?;
     let read = start.elapsed().as_secs_f64();
     let column_memory = columns.iter().map(|column| column.bytes() as u64).sum();
-    let mut column_sections = Vec::with_capacity(columns.len());
-    for column in columns {
-        let order: Vec<u32> = (0..column.rows() as u32).collect();
-        column_sections.push(column.finish(&order)?.len() as u64);
-    }
+    let (column_sections, index_memory) = column_sections(columns, params.seed)?;
 
     let place = shape.place(params, column_memory)?;
-    let memory = shape.memory(place, column_memory);
+    let memory = shape.memory(place, column_memory, index_memory);
     let start = Instant::now();
     let codes = chosen_codes(&shape, params, &sample, &pool)?;
     let choosing = start.elapsed().as_secs_f64();
@@ -117,6 +114,26 @@ pub fn plan(source: &mut dyn ItemSource, params: &BuildParams) -> Result<BuildPl
         seconds: stages.iter().map(|(_, seconds)| seconds).sum(),
         stages,
     })
+}
+
+/// Lengths of the sections of columns and their indexes, and the memory that making the largest of
+/// these takes. Rows are in an order by chance: in the order of the input, which may be by a value,
+/// sets of nodes could be far shorter than in that of the graph.
+fn column_sections(columns: Vec<ColumnBuilder>, seed: u64) -> Result<(Vec<u64>, u64), BuildError> {
+    let (mut sections, mut memory) = (Vec::with_capacity(columns.len() * 2), 0);
+    for column in columns {
+        let schema = column.schema().clone();
+        let mut order: Vec<u32> = (0..column.rows() as u32).collect();
+        items::shuffle(&mut order, seed);
+        let bytes = column.finish(&order)?;
+        sections.push(bytes.len() as u64);
+        let Ok(view) = ColumnView::parse(&bytes, &schema, order.len() as u64) else { continue };
+        if let Some((_, index)) = indexes::build(&view) {
+            sections.push(index.len() as u64);
+            memory = memory.max(index.len() as u64 + indexes::working_bytes(&view));
+        }
+    }
+    Ok((sections, memory))
 }
 
 /// Whether the vectors go to disk during a build of `source`, by the memory limit and what is
@@ -195,7 +212,9 @@ impl Shape {
         (self.n as f64 / (degree - 1.0) * (2.0 + degree) * 4.0) as u64
     }
 
-    fn memory(&self, place: Place, column_bytes: u64) -> Vec<Part> {
+    /// What is held at the peak. An index of a column is made when graph and codes are gone: of
+    /// `index_bytes` it is only what these did not take that comes on top.
+    fn memory(&self, place: Place, column_bytes: u64, index_bytes: u64) -> Vec<Part> {
         let n = self.n as u64;
         let graph = match self.builder {
             BuilderKind::Hnsw => place.list_slots as u64 * 4 * n,
@@ -206,13 +225,15 @@ impl Shape {
         let visited = self.threads as u64 * (n / 8 + n / 16);
         let batch = batch_bytes(self.n, self.max_degree, place.list_slots) as u64;
         let part = |name, bytes| Part { name, bytes };
+        let codes = self.code_bytes(CodeKind::I8).iter().sum();
         let mut parts = vec![
             // Those of 4 bits, if they are what is written, are made when these are gone.
-            part("codes", self.code_bytes(CodeKind::I8).iter().sum()),
+            part("codes", codes),
             part("graph while it grows", graph),
             part("upper layers", self.level_bytes()),
             part("item ids, order and norms", 12 * n + norms),
             part("attributes", column_bytes),
+            part("an index of an attribute", index_bytes.saturating_sub(graph + codes)),
             part("what the input holds", self.held),
             part("inserts under way", visited + batch),
             part("the program", PROGRAM_BYTES),
@@ -231,7 +252,7 @@ impl Shape {
         let limit = params.memory_limit.unwrap_or(u64::MAX);
         let mut needed = 0;
         for place in places {
-            needed = self.memory(place, column_bytes).iter().map(|part| part.bytes).sum();
+            needed = self.memory(place, column_bytes, 0).iter().map(|part| part.bytes).sum();
             if needed <= limit {
                 return Ok(place);
             }

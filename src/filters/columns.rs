@@ -31,6 +31,7 @@ use wincode::{SchemaRead, SchemaWrite};
 
 pub use builder::{ColumnBuilder, ColumnError};
 pub use view::{ColumnDamage, ColumnLayout, ColumnView};
+pub(super) use view::{f64_key, i64_key};
 
 /// What the values of a column are.
 #[derive(

@@ -2,10 +2,13 @@
 //! values: slow, and so plain that faster ways can be held against it.
 
 use std::ops::{Bound as End, RangeBounds};
+use std::sync::OnceLock;
 
 use super::columns::{AttributeValue, ColumnKind, ColumnSchema, ColumnView};
 use super::error::{FilterError, FilterProblem, Step, nearest, pointer};
 use super::expression::{Budget, Expression, Literal, Predicate};
+use super::indexes::ColumnIndex;
+use super::lookup::IdLookup;
 use super::nodes::NodeSet;
 use crate::error::Corruption;
 use crate::types::{ItemId, NodeId};
@@ -23,28 +26,63 @@ pub trait Table {
 
     /// The ids of the items, in stored order.
     fn item_ids(&self) -> &[ItemId];
+
+    /// What makes column `at` fast to filter by, if it has that.
+    ///
+    /// # Errors
+    /// What is wrong with its bytes.
+    fn column_index(&self, at: usize) -> Result<Option<ColumnIndex<'_>>, Corruption> {
+        let _ = at;
+        Ok(None)
+    }
+
+    /// Nodes by item id, if there is that.
+    fn id_lookup(&self) -> Option<IdLookup<'_>> {
+        None
+    }
 }
 
 /// An expression over the columns of a table.
 #[derive(Debug)]
 pub struct Bound<'a> {
-    root: Part<'a>,
-    items: &'a [ItemId],
+    pub(super) root: Part<'a>,
+    pub(super) items: &'a [ItemId],
+    pub(super) lookup: Option<IdLookup<'a>>,
 }
 
 #[derive(Debug)]
-enum Part<'a> {
+pub(super) enum Part<'a> {
     And(Vec<Part<'a>>),
     Or(Vec<Part<'a>>),
     Not(Box<Part<'a>>),
-    /// The item is one of these, ascending.
-    Ids(Vec<ItemId>),
-    Attribute(ColumnView<'a>, Asked),
+    Ids(Ids),
+    Attribute { column: ColumnView<'a>, index: Option<ColumnIndex<'a>>, asked: Asked },
+}
+
+/// The item is one of these.
+#[derive(Debug)]
+pub(super) struct Ids {
+    /// As they came.
+    pub(super) given: Vec<ItemId>,
+    /// Ascending, once one item after the other is asked about: where ids are looked up, sorting
+    /// them would take longer than that.
+    sorted: OnceLock<Vec<ItemId>>,
+}
+
+impl Ids {
+    fn contains(&self, item: ItemId) -> bool {
+        let sorted = self.sorted.get_or_init(|| {
+            let mut sorted = self.given.clone();
+            sorted.sort_unstable();
+            sorted
+        });
+        sorted.binary_search(&item).is_ok()
+    }
 }
 
 /// What is asked of a value. Texts are codes of the column's dictionary, lists ascend.
 #[derive(Debug)]
-enum Asked {
+pub(super) enum Asked {
     Null,
     Bool(Vec<bool>),
     I64(Vec<i64>),
@@ -69,7 +107,7 @@ impl Expression {
     pub fn bind<'a>(&self, table: &'a dyn Table) -> Result<Bound<'a>, FilterError> {
         let mut binder = Binder { table, path: Vec::new(), budget: Budget::default() };
         match binder.part(self, 0) {
-            Ok(root) => Ok(Bound { root, items: table.item_ids() }),
+            Ok(root) => Ok(Bound { root, items: table.item_ids(), lookup: table.id_lookup() }),
             Err(problem) => Err(FilterError { pointer: pointer(&binder.path), problem }),
         }
     }
@@ -93,13 +131,13 @@ impl Bound<'_> {
 }
 
 impl Part<'_> {
-    fn matches(&self, node: NodeId, item: ItemId) -> bool {
+    pub(super) fn matches(&self, node: NodeId, item: ItemId) -> bool {
         match self {
             Self::And(parts) => parts.iter().all(|part| part.matches(node, item)),
             Self::Or(parts) => parts.iter().any(|part| part.matches(node, item)),
             Self::Not(part) => !part.matches(node, item),
-            Self::Ids(ids) => ids.binary_search(&item).is_ok(),
-            Self::Attribute(column, asked) => asked.matches(column, node),
+            Self::Ids(ids) => ids.contains(item),
+            Self::Attribute { column, asked, .. } => asked.matches(column, node),
         }
     }
 }
@@ -190,11 +228,9 @@ impl<'a> Binder<'a> {
         Ok(bound)
     }
 
-    fn ids(&mut self, ids: &[ItemId]) -> Result<Vec<ItemId>, FilterProblem> {
+    fn ids(&mut self, ids: &[ItemId]) -> Result<Ids, FilterProblem> {
         self.budget.value(ids.len())?;
-        let mut ids = ids.to_vec();
-        ids.sort_unstable();
-        Ok(ids)
+        Ok(Ids { given: ids.to_vec(), sorted: OnceLock::new() })
     }
 
     fn attribute(&mut self, field: &str, asked: &Predicate) -> Result<Part<'a>, FilterProblem> {
@@ -213,11 +249,12 @@ impl<'a> Binder<'a> {
             let found = field.chars().take(100).collect();
             return Err(FilterProblem::UnknownField { found, nearest });
         };
-        let column =
-            self.table.column(at).map_err(|damage| FilterProblem::Corrupt(Box::new(damage)))?;
+        let corrupt = |damage| FilterProblem::Corrupt(Box::new(damage));
+        let column = self.table.column(at).map_err(corrupt)?;
+        let index = self.table.column_index(at).map_err(corrupt)?;
         let mut leaf = Leaf { field, column, budget: &mut self.budget, path: &mut self.path };
         let asked = leaf.asked(asked)?;
-        Ok(Part::Attribute(leaf.column, asked))
+        Ok(Part::Attribute { column: leaf.column, index, asked })
     }
 }
 

@@ -111,8 +111,13 @@ impl<'a> Roaring<'a> {
         if self.offsets.is_none() {
             next -= self.containers * 4;
         }
-        let mut count = 0;
-        let mut before = None;
+        let (mut count, mut before) = (0, None);
+        if let Some(last) = self.runs.last().filter(|_| !self.containers.is_multiple_of(8))
+            && last >> (self.containers % 8) != 0
+        {
+            let found = format!("{last:08b}");
+            return Err(RoaringDamage::new(self.heads - 1, "one bit for each container", found));
+        }
         for at in 0..self.containers {
             let (key, cardinality) = self.head(at);
             let head_at = self.heads + at * HEAD_BYTES;
@@ -342,7 +347,7 @@ impl Container<'_> {
 }
 
 /// Little-endian words of a bitmap.
-pub fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
+pub fn words(bytes: &[u8]) -> impl ExactSizeIterator<Item = u64> {
     bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word))
 }
 

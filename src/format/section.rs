@@ -49,11 +49,15 @@ pub enum SectionKind {
     Calibration = 14,
     /// What is subtracted from every vector before it is coded, `f32[dim]`.
     CodeCenter = 12,
+    /// The nodes of each text of an attribute column; indexed like it.
+    Postings = 15,
+    /// The nodes of an attribute column by value; indexed like it.
+    Sorted = 16,
 }
 
 impl SectionKind {
     /// Every kind, by code. Codes 2 and 5 are reserved for entry points and overflow edges.
-    pub const ALL: [SectionKind; 12] = [
+    pub const ALL: [SectionKind; 14] = [
         SectionKind::Meta,
         SectionKind::Graph,
         SectionKind::Levels,
@@ -66,6 +70,8 @@ impl SectionKind {
         SectionKind::CodeCenter,
         SectionKind::CodeTerms,
         SectionKind::Calibration,
+        SectionKind::Postings,
+        SectionKind::Sorted,
     ];
 
     /// The code on disk.
@@ -93,6 +99,8 @@ impl SectionKind {
             SectionKind::CodeCenter => "code center",
             SectionKind::CodeTerms => "code terms",
             SectionKind::Calibration => "calibration",
+            SectionKind::Postings => "postings",
+            SectionKind::Sorted => "sorted",
         }
     }
 }
@@ -128,7 +136,9 @@ impl SectionEntry {
 impl fmt::Display for SectionEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind() {
-            Some(SectionKind::Column) => write!(f, "section \"column {}\"", self.index),
+            Some(kind @ (SectionKind::Column | SectionKind::Postings | SectionKind::Sorted)) => {
+                write!(f, "section \"{} {}\"", kind.name(), self.index)
+            }
             Some(kind) if self.index == 0 => write!(f, "section \"{}\"", kind.name()),
             Some(kind) => write!(f, "section \"{} {}\"", kind.name(), self.index),
             None => write!(f, "section of unknown kind {} ({})", self.code, self.index),

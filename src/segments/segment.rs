@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 use crate::error::{Corruption, FileError};
 use crate::filters::columns::{AttributeValue, ColumnLayout, ColumnSchema, ColumnView};
 use crate::filters::evaluate::Table;
+use crate::filters::indexes::{self, ColumnIndex, IndexLayout};
+use crate::filters::lookup::IdLookup;
 use crate::format::{
     FileLayer, Geometry, OpenError, SectionKind, SectionWriter, SegmentDigest, SegmentFile,
     SegmentWriter,
@@ -54,6 +56,8 @@ pub struct VectorParts<'a> {
     pub gathered_bytes: Option<usize>,
     /// The bytes of each column section, in the order of the schema, rows in stored order.
     pub columns: &'a [Vec<u8>],
+    /// The schema, for a file with an index of each column; `None` for one without.
+    pub indexed: Option<&'a [ColumnSchema]>,
 }
 
 /// Why a segment cannot be written.
@@ -140,6 +144,15 @@ impl BegunSegment {
         for (index, column) in (0..).zip(parts.columns) {
             self.0.begin_section(SectionKind::Column, index)?.write(column)?;
         }
+        let schema = parts.indexed.unwrap_or_default();
+        for (index, (column, schema)) in (0..).zip(parts.columns.iter().zip(schema)) {
+            // One at a time: what it takes is free again when the next one is made. A column that
+            // cannot be read is found when the new file is verified.
+            let view = ColumnView::parse(column, schema, parts.geometry.n).ok();
+            if let Some((kind, bytes)) = view.and_then(|view| indexes::build(&view)) {
+                self.0.begin_section(kind, index)?.write(&bytes)?;
+            }
+        }
         self.0.finish(parts.geometry)
     }
 }
@@ -193,6 +206,8 @@ pub struct Segment {
     codes: Option<(CodeLayout, CodeBounds)>,
     /// Validated on first use; what was wrong is remembered too.
     columns: Vec<OnceLock<Result<ColumnLayout, Corruption>>>,
+    /// Likewise, of those columns that have an index.
+    indexes: Vec<OnceLock<Result<Option<IndexLayout>, Corruption>>>,
 }
 
 impl Segment {
@@ -221,7 +236,8 @@ impl Segment {
         file.section_as::<ItemId>(SectionKind::ItemIds, 0, n)?;
         check_lookup(&file, n)?;
         let columns = meta.columns.iter().map(|_| OnceLock::new()).collect();
-        Ok(Self { file, meta, calibration, n, dim, levels, codes, columns })
+        let indexes = meta.columns.iter().map(|_| OnceLock::new()).collect();
+        Ok(Self { file, meta, calibration, n, dim, levels, codes, columns, indexes })
     }
 
     /// The file behind it.
@@ -306,11 +322,19 @@ impl Segment {
         self.typed(SectionKind::IdLookup)
     }
 
-    /// The node that holds an item. Cost: a binary search.
+    /// The node that holds an item. Cost: a few guesses, at most a binary search.
     pub fn find(&self, item: ItemId) -> Option<NodeId> {
-        let (ids, lookup) = (self.item_ids(), self.lookup());
-        let at = lookup.binary_search_by_key(&item, |node| ids[node.index()]).ok()?;
-        Some(lookup[at])
+        self.id_lookup().find(item)
+    }
+
+    /// Appends the nodes that hold `items`, which may be in any order; items that are not there are
+    /// passed over. Cost: about 20 ns an item where ids are nearly consecutive.
+    pub fn nodes_of(&self, items: &[ItemId], nodes: &mut Vec<NodeId>) {
+        self.id_lookup().find_all(items, nodes);
+    }
+
+    fn id_lookup(&self) -> IdLookup<'_> {
+        IdLookup::new(self.item_ids(), self.lookup())
     }
 
     /// An attribute column, validated when first asked for.
@@ -326,6 +350,37 @@ impl Segment {
         let layout = self.columns[column].get_or_init(open).as_ref().map_err(Clone::clone)?;
         let bytes = self.file.section(SectionKind::Column, index).unwrap_or_default();
         Ok(layout.view(bytes))
+    }
+
+    /// What makes a column fast to filter by, if the file has that; validated when first asked for.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes of the column or the index, each time it is asked for.
+    ///
+    /// # Panics
+    /// If `column` is not below the number of columns.
+    pub fn column_index(&self, column: usize) -> Result<Option<ColumnIndex<'_>>, Corruption> {
+        let index = column as u32;
+        let open = || {
+            let found = ColumnIndex::open(&self.file, index, &self.column(column)?)?;
+            Ok(found.map(|found| found.layout()))
+        };
+        let layout = self.indexes[column].get_or_init(open).as_ref().map_err(Clone::clone)?;
+        Ok(layout.map(|layout| {
+            layout.view(self.file.section(layout.section(), index).unwrap_or_default())
+        }))
+    }
+
+    /// Holds the index of a column against its values. Cost: a look at each value.
+    ///
+    /// # Errors
+    /// As [`Segment::column_index`], or the first difference.
+    pub fn check_column_index(&self, column: usize) -> Result<(), Corruption> {
+        let Some(index) = self.column_index(column)? else { return Ok(()) };
+        index.compare(&self.column(column)?).map_err(|damage| {
+            let kind = index.layout().section();
+            self.file.corruption(kind, column as u32, damage.offset, damage.expected, damage.found)
+        })
     }
 
     /// The schema of the attribute columns.
@@ -364,6 +419,14 @@ impl Table for Segment {
 
     fn item_ids(&self) -> &[ItemId] {
         Segment::item_ids(self)
+    }
+
+    fn column_index(&self, at: usize) -> Result<Option<ColumnIndex<'_>>, Corruption> {
+        Segment::column_index(self, at)
+    }
+
+    fn id_lookup(&self) -> Option<IdLookup<'_>> {
+        Some(Segment::id_lookup(self))
     }
 }
 

@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use vicinage::builder::{BuildError, BuildParams, ColumnBatch, build};
-use vicinage::index::{Account, Hit, Index, LoadMode, OpenError, Scratch, SearchParams};
+use vicinage::index::{
+    Account, Expression, Hit, Index, LoadMode, OpenError, Scratch, SearchParams,
+};
 use vicinage::progress::Silent;
 use vicinage::types::{ElementType, ItemId, Metric, NodeId};
 
@@ -72,8 +74,20 @@ pub fn ways(exclude: NodeId) -> [SearchParams; 3] {
     [walk, exact, SearchParams { exclude: Some(exclude), ..walk }]
 }
 
+/// Filters that look at the index of each column, in one way each that an index is read.
+const FILTERS: [&str; 8] = [
+    r#"{"eq": {"remote": false}}"#,
+    r#"{"range": {"year": {"gte": 30, "lt": 900}}}"#,
+    r#"{"eq": {"year": 40}}"#,
+    r#"{"not": {"range": {"pay": {"gt": 9.5}}}}"#,
+    r#"{"ne": {"posted": 3}}"#,
+    r#"{"and": [{"in": {"title": ["", "carpenter"]}}, {"not": {"is_null": "skills"}}]}"#,
+    r#"{"has_all": {"skills": ["", "schreiner"]}}"#,
+    r#"{"or": [{"ids": [1, 2, 3]}, {"has_any": {"skills": ["carpenter"]}}]}"#,
+];
+
 /// Opens the index and does everything to it that a server does: searches by vectors and by items,
-/// walking and exact, reads all attributes of what it finds, looks into the structure.
+/// walking and exact, reads all attributes of what it finds, filters, looks into the structure.
 ///
 /// Gives how often it was refused; what it must not do is panic.
 pub fn use_everything(dir: &Path, load: LoadMode) -> Result<usize, OpenError> {
@@ -102,6 +116,13 @@ pub fn use_everything(dir: &Path, load: LoadMode) -> Result<usize, OpenError> {
     let last = NodeId((index.info().n - 1) as u32);
     for column in 0..index.info().attributes.len() {
         refused += usize::from(index.attribute_value(column, last).is_err());
+    }
+    for text in FILTERS {
+        let Ok(filter) = Expression::from_json(text) else { panic!("{text}") };
+        match index.filter(&filter) {
+            Ok(among) => assert!(among.len() <= index.info().n),
+            Err(_) => refused += 1,
+        }
     }
     let inspection = index.inspect();
     assert_eq!(inspection.degrees.iter().sum::<u64>(), index.info().n);

@@ -19,7 +19,11 @@ pub struct ColumnDamage {
 }
 
 impl ColumnDamage {
-    fn new(offset: usize, expected: impl Into<String>, found: impl ToString) -> ColumnDamage {
+    pub(in crate::filters) fn new(
+        offset: usize,
+        expected: impl Into<String>,
+        found: impl ToString,
+    ) -> ColumnDamage {
         let (expected, found) = (expected.into(), found.to_string());
         ColumnDamage { offset: offset as u64, expected, found }
     }
@@ -167,6 +171,50 @@ impl<'a> ColumnView<'a> {
             _ => 0..0,
         };
         Some(places.map(|at| self.code(at as usize)))
+    }
+
+    /// Values that there are; of tags, those of all items.
+    pub fn entries(&self) -> u64 {
+        let counts = &self.layout.counts;
+        match counts.kind {
+            ColumnKind::Tags => counts.list_length,
+            _ => counts.rows - counts.nulls,
+        }
+    }
+
+    /// A number that is in the order of values, and equal where they are; of texts, in the order of
+    /// their bytes. `None` where there is no value, and for bool and tags.
+    #[inline]
+    pub fn order_key(&self, node: NodeId) -> Option<u64> {
+        let (row, start) = (node.index(), self.layout.places.values.start);
+        if row as u64 >= self.rows() || !self.present(row) {
+            return None;
+        }
+        match self.kind() {
+            ColumnKind::I64 | ColumnKind::Timestamp => {
+                Some(i64_key(self.word(start, row).cast_signed()))
+            }
+            ColumnKind::F64 => Some(f64_key(f64::from_bits(self.word(start, row)))),
+            ColumnKind::Category => Some(self.code(row)),
+            ColumnKind::Bool | ColumnKind::Tags => None,
+        }
+    }
+
+    /// The bits of the rows that have a value, in whole little-endian words; `None` if all have one.
+    pub fn present_bits(&self) -> Option<&'a [u8]> {
+        let present = self.layout.places.present.clone();
+        if present.is_empty() { None } else { self.bytes.get(present) }
+    }
+
+    /// The bits of the rows that are true, of a bool column, in whole little-endian words. Rows
+    /// without a value, and bits beyond the rows, may be anything.
+    pub fn true_bits(&self) -> &'a [u8] {
+        let values = self.layout.places.values.clone();
+        if self.kind() == ColumnKind::Bool {
+            self.bytes.get(values).unwrap_or_default()
+        } else {
+            &[]
+        }
     }
 
     /// The code of a text, if some item has it. Cost: a binary search.
@@ -338,6 +386,19 @@ impl<'a> ColumnView<'a> {
         }
         Ok(())
     }
+}
+
+/// [`ColumnView::order_key`] of an integer or a timestamp.
+pub(in crate::filters) fn i64_key(value: i64) -> u64 {
+    value.cast_unsigned() ^ 1 << 63
+}
+
+/// [`ColumnView::order_key`] of a number, which is not NaN.
+pub(in crate::filters) fn f64_key(value: f64) -> u64 {
+    // Adding 0 makes −0 into 0. The bits of numbers from 0 up are in their order; those of negative
+    // ones are in the opposite order, and above.
+    let bits = (value + 0.0).to_bits();
+    if bits >> 63 == 0 { bits | 1 << 63 } else { !bits }
 }
 
 /// Reads the fixed part and holds its numbers against each other.
