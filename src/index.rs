@@ -15,11 +15,12 @@
 //! ```
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 
 use crate::error::Corruption;
+use crate::filters::cache::FilterCache;
 use crate::filters::columns::ColumnSchema;
 use crate::format::{SectionEntry, SectionKind};
 use crate::progress::{Progress, Stage};
@@ -28,6 +29,7 @@ use crate::segments::publish::{CurrentError, read_current};
 use crate::segments::segment::Segment;
 use crate::types::{ElementType, ItemId, Metric, Neighbor, NodeId};
 
+pub use crate::filters::cache::FilterCacheStatistics;
 pub use crate::filters::columns::{AttributeValue, ColumnKind};
 pub use crate::filters::error::{FilterError, FilterProblem};
 pub use crate::filters::expression::Expression;
@@ -37,6 +39,9 @@ pub use crate::search::plan::{Costs, Estimate, Planned};
 pub use crate::search::{Account, Among, Plan, SearchError, SearchParams, TruncatedBy};
 pub use crate::segments::calibration::{Calibration, CalibrationPath, CalibrationPoint, Effort};
 pub use crate::segments::meta::{Meta, SelfCheck};
+
+/// Memory of the cache of filters, unless [`Index::set_filter_cache_bytes`] says otherwise.
+pub const FILTER_CACHE_BYTES: u64 = 64 << 20;
 
 /// Why an index cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -133,6 +138,7 @@ impl Scratch {
 pub struct Index {
     segment: Segment,
     info: IndexInfo,
+    filters: FilterCache,
     /// Measured when first asked for.
     costs: OnceLock<Costs>,
 }
@@ -195,7 +201,8 @@ impl Index {
             meta: segment.meta().clone(),
             created_unix_s: current.manifest.provenance.map(|made| made.created_unix_s),
         };
-        Ok(Self { segment, info, costs: OnceLock::new() })
+        let filters = FilterCache::new(FILTER_CACHE_BYTES, info.n);
+        Ok(Self { segment, info, filters, costs: OnceLock::new() })
     }
 
     /// What it is.
@@ -266,6 +273,25 @@ impl Index {
     /// See [`FilterError`].
     pub fn filter(&self, filter: &Expression) -> Result<NodeSet, FilterError> {
         Ok(filter.bind(&self.segment)?.select())
+    }
+
+    /// [`Index::filter`], kept for those who ask again, in the same words or in others (see
+    /// [`Expression::canonical`]). Cost: about a microsecond if it is kept.
+    ///
+    /// # Errors
+    /// See [`FilterError`].
+    pub fn passing(&self, filter: &Expression) -> Result<Arc<NodeSet>, FilterError> {
+        self.filters.passing(filter, &self.segment)
+    }
+
+    /// How well [`Index::passing`] could use what was kept.
+    pub fn filter_cache(&self) -> FilterCacheStatistics {
+        self.filters.statistics()
+    }
+
+    /// Empties the cache of [`Index::passing`] and gives it another size.
+    pub fn set_filter_cache_bytes(&mut self, bytes: u64) {
+        self.filters = FilterCache::new(bytes, self.info.n);
     }
 
     /// Appends the nodes that hold `items`, in that order, as for a list of items to leave out; ids

@@ -20,6 +20,9 @@ use vicinage::filters::evaluate::Table;
 use vicinage::filters::expression::{
     Expression, Literal, MAX_DEPTH, MAX_PARTS, MAX_VALUES, Predicate,
 };
+use vicinage::filters::indexes::{self, ColumnIndex};
+use vicinage::filters::lookup::IdLookup;
+use vicinage::format::SectionKind;
 use vicinage::index::{Among, Hit, NodeSet, Plan, Scratch, SearchParams};
 use vicinage::types::{ItemId, Metric, NodeId};
 
@@ -39,6 +42,9 @@ struct Items {
     columns: Vec<Vec<u8>>,
     ids: Vec<ItemId>,
     rows: Vec<Map<String, Value>>,
+    /// What makes columns fast to filter by; empty for items that have to be looked at.
+    indexes: Vec<Option<(SectionKind, Vec<u8>)>>,
+    lookup: Vec<NodeId>,
 }
 
 impl Items {
@@ -52,7 +58,16 @@ impl Items {
         };
         let (schema, columns) = FIELDS.iter().map(column).unzip();
         let ids = rows.iter().map(|row| row["id"].as_u64().unwrap()).collect();
-        Self { schema, columns, ids, rows }
+        Self { schema, columns, ids, rows, indexes: Vec::new(), lookup: Vec::new() }
+    }
+
+    /// The same items with an index of each column and of the ids.
+    fn indexed(mut self) -> Self {
+        let build = |at| indexes::build(&self.column(at).unwrap());
+        self.indexes = (0..self.columns.len()).map(build).collect();
+        self.lookup = (0..self.ids.len() as u32).map(NodeId).collect();
+        self.lookup.sort_by_key(|node| self.ids[node.index()]);
+        self
     }
 }
 
@@ -68,6 +83,20 @@ impl Table for Items {
 
     fn item_ids(&self) -> &[ItemId] {
         &self.ids
+    }
+
+    fn column_index(&self, at: usize) -> Result<Option<ColumnIndex<'_>>, Corruption> {
+        let Some((kind, bytes)) = self.indexes.get(at).and_then(Option::as_ref) else {
+            return Ok(None);
+        };
+        let column = self.column(at)?;
+        let index = ColumnIndex::parse(*kind, bytes, &column).unwrap();
+        index.compare(&column).unwrap();
+        Ok(Some(index.layout().view(bytes)))
+    }
+
+    fn id_lookup(&self) -> Option<IdLookup<'_>> {
+        (!self.lookup.is_empty()).then(|| IdLookup::new(&self.ids, &self.lookup))
     }
 }
 
@@ -269,6 +298,31 @@ proptest! {
             prop_assert_eq!(passing.contains(node), expected);
         }
         prop_assert_eq!(passing.iter().count() as u64, passing.len());
+
+        // The same by the rows, by indexes, and of the filter in its canonical form.
+        prop_assert_eq!(&bound.select(), &passing, "{} by rows", text);
+        let canonical = filter.canonical();
+        prop_assert_eq!(&canonical.canonical(), &canonical);
+        prop_assert_eq!(&canonical.bind(&items).unwrap().passing(), &passing, "{:?}", canonical);
+        let items = items.indexed();
+        prop_assert_eq!(&filter.bind(&items).unwrap().select(), &passing, "{} by indexes", text);
+        let selected = canonical.bind(&items).unwrap().select();
+        prop_assert_eq!(&selected, &passing, "{:?} by indexes", canonical);
+    }
+
+    /// Filters that say the same in other words have one canonical form.
+    #[test]
+    fn order_and_grouping_are_not_in_the_canonical_form(
+        mut parts in prop::collection::vec(expression(), 2..5), and in any::<bool>(),
+    ) {
+        let join = |parts| if and { Expression::And(parts) } else { Expression::Or(parts) };
+        let canonical = join(parts.clone()).canonical();
+        parts.reverse();
+        let again = parts[0].clone();
+        let last = parts.pop().unwrap();
+        let not = |part| Expression::Not(Box::new(part));
+        let grouped = join(vec![not(not(last)), join(vec![join(parts), again])]);
+        prop_assert_eq!(grouped.canonical(), canonical);
     }
 
     /// Nothing that is read panics, and what is read can be written and read again.

@@ -26,6 +26,7 @@
 //!
 //! **Limits.** [`MAX_DEPTH`] levels, [`MAX_PARTS`] filters, [`MAX_VALUES`] values in all of them.
 
+mod canonical;
 mod json;
 
 use std::ops::Bound;
@@ -42,7 +43,7 @@ pub const MAX_PARTS: usize = 4096;
 pub const MAX_VALUES: usize = 1 << 18;
 
 /// A filter: which items may be in an answer.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Expression {
     /// All of these pass; nothing to pass is passed.
     And(Vec<Expression>),
@@ -64,7 +65,7 @@ pub enum Expression {
 }
 
 /// What can be true of the value of an attribute.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Predicate {
     /// It is this.
     Eq(Literal),
@@ -85,7 +86,7 @@ pub enum Predicate {
 }
 
 /// A value in a filter.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Literal {
     /// `true`, `false`.
     Bool(bool),

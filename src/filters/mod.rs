@@ -11,11 +11,14 @@
 //! | `nodes.rs` | [`NodeSet`](nodes::NodeSet): the items that pass |
 //! | `error.rs` | [`FilterError`](error::FilterError): what is wrong with a filter, and where in it |
 //! | `expression.rs` | [`Expression`](expression::Expression): the tree of a filter, and what it means |
+//! | `expression/canonical.rs` | one form for what says the same |
 //! | `expression/json.rs` | its JSON notation |
 //! | `evaluate.rs` | [`Bound`](evaluate::Bound): an expression over columns, asked of one item after the other |
 //! | `lookup.rs` | [`IdLookup`](lookup::IdLookup): nodes of items, by their ids |
 //! | `select.rs` | [`Bound::select`](evaluate::Bound::select): all items that pass, from the indexes |
+//! | `cache.rs` | [`FilterCache`](cache::FilterCache): what filters passed, for those who ask again |
 
+pub mod cache;
 pub mod columns;
 pub mod error;
 pub mod evaluate;
