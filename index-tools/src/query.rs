@@ -2,11 +2,14 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::{ArgGroup, Args};
 use serde_json::json;
-use vicinage::index::{Index, LoadMode, Scratch, SearchParams};
+use vicinage::index::{
+    Among, Expression, Hit, Index, LoadMode, NodeSet, Plan, Planned, Scratch, SearchParams,
+};
 use vicinage::types::NodeId;
 use vicinage_datasets::InputSpec;
 
@@ -28,6 +31,8 @@ Examples:
   index-tools query jobs --vectors users.npy --row 3 --k 20 --exact
   index-tools query jobs --vectors users.npy --target-recall 0.95
       as hard as was measured to find 95 % of the true neighbors
+  index-tools query jobs --item 7 --filter '{\"eq\": {\"zone\": 4}}' --explain
+      the most similar of those that pass, and what each way to find them would cost
   index-tools query jobs --vector=-0.1,0.25,0.7
   echo '[0.1, 0.2, 0.3]' | index-tools query jobs --format json")]
 pub(crate) struct QueryArgs {
@@ -59,6 +64,20 @@ pub(crate) struct QueryArgs {
     /// Compare with every vector instead of walking the graph
     #[arg(long)]
     exact: bool,
+    /// Only items that pass this filter: text, as in 'language == "eng" and year >= 1990', or JSON;
+    /// see docs/filters.md
+    #[arg(long, value_name = "FILTER")]
+    filter: Option<String>,
+    /// Leave out these items
+    #[arg(long, value_name = "ID,…", value_delimiter = ',')]
+    exclude: Vec<u64>,
+    /// How items that pass are searched: exact, two-hop, walk [default: as is estimated to be the
+    /// fastest]
+    #[arg(long, value_name = "PLAN", conflicts_with = "exact")]
+    plan: Option<Plan>,
+    /// Say what each way to search was estimated to cost
+    #[arg(long)]
+    explain: bool,
     /// Attributes to show
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     attributes: Vec<String>,
@@ -71,20 +90,27 @@ pub(crate) fn run(args: &QueryArgs) -> Result<(), Failure> {
     let columns = Columns::find(&index, &args.attributes)?;
     let (vector, exclude) = vector(args, &index)?;
     let (k, ef, exact, target_recall) = (args.k, args.ef, args.exact, args.target_recall);
-    let params = SearchParams { ef, exact, target_recall, exclude, ..SearchParams::top(k) };
+    let plan = args.plan;
+    let params = SearchParams { ef, exact, target_recall, exclude, plan, ..SearchParams::top(k) };
+    let restriction = Restriction::of(args, &index)?;
     let effort = target_recall.map(|recall| index.effort(k, recall)).transpose()?;
     let effort = effort.map(Expected::from);
     let (mut scratch, mut hits) = (Scratch::default(), Vec::new());
     // Once to load pages and grow memory, once for the time that a server would take.
-    index.search(&mut scratch, &vector, &params, &mut hits)?;
+    let mut search = |hits: &mut Vec<Hit>| match restriction.among() {
+        None => index.search(&mut scratch, &vector, &params, hits),
+        Some(among) => index.search_among(&mut scratch, &vector, &params, &among, hits),
+    };
+    search(&mut hits)?;
     let started = Instant::now();
-    let account = index.search(&mut scratch, &vector, &params, &mut hits)?;
+    let account = search(&mut hits)?;
     let seconds = started.elapsed().as_secs_f64();
+    let planned = scratch.planned().filter(|_| args.explain);
     if args.format.json() {
         return print_json(&json!({
             "index": args.dir, "generation": index.info().generation, "k": k,
             "hits": to_json(&index, &hits, &columns)?, "account": account, "effort": effort,
-            "seconds": seconds,
+            "seconds": seconds, "planned": planned,
         }));
     }
     let info = index.info();
@@ -102,6 +128,16 @@ pub(crate) fn run(args: &QueryArgs) -> Result<(), Failure> {
         units::count(account.distances),
         units::seconds(seconds),
     );
+    if let Some(passing) = &restriction.passing {
+        text += &format!(
+            "{DIM}{} of {} items pass{DIM:#}\n",
+            units::count(passing.len()),
+            units::count(info.n),
+        );
+    }
+    if let Some(planned) = planned {
+        text += &explained(&planned);
+    }
     if let Some(effort) = effort {
         text += &format!(
             "{DIM}{}, for an expected recall of {}{DIM:#}\n",
@@ -113,6 +149,43 @@ pub(crate) fn run(args: &QueryArgs) -> Result<(), Failure> {
         text += &format!("{DIM}attributes to ask for: {}{DIM:#}\n", attribute_names(&index));
     }
     print(&text)
+}
+
+/// The items that may be in the answer.
+struct Restriction {
+    passing: Option<Arc<NodeSet>>,
+    excluded: Vec<NodeId>,
+}
+
+impl Restriction {
+    fn of(args: &QueryArgs, index: &Index) -> Result<Self, Failure> {
+        let passing = match &args.filter {
+            None => None,
+            Some(text) => Some(index.passing(&Expression::from_json(text)?)?),
+        };
+        let mut excluded = Vec::new();
+        index.nodes_of(&args.exclude, &mut excluded);
+        Ok(Self { passing, excluded })
+    }
+
+    /// None where every item may be.
+    fn among(&self) -> Option<Among<'_>> {
+        let Self { passing, excluded } = self;
+        let restricts = passing.is_some() || !excluded.is_empty();
+        restricts.then(|| Among { passing: passing.as_deref(), excluded })
+    }
+}
+
+/// What each way was estimated to cost.
+fn explained(planned: &Planned) -> String {
+    let Planned { exact_ns, two_hop_ns, walk_ns, .. } = *planned;
+    let took = |ns: f32| units::seconds(f64::from(ns) / 1e9);
+    format!(
+        "{DIM}estimated: exact {}, two-hop {}, walk {}{DIM:#}\n",
+        took(exact_ns),
+        took(two_hop_ns),
+        took(walk_ns),
+    )
 }
 
 /// The vector to search for, and the node to leave out.

@@ -13,6 +13,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::index::{Account, Plan};
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabels {
     index: String,
@@ -26,6 +28,12 @@ struct StageLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PlanLabels {
+    index: String,
+    plan: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct IndexLabels {
     index: String,
 }
@@ -36,6 +44,7 @@ pub(super) struct Metrics {
     requests: Family<RequestLabels, Counter>,
     seconds: Family<StageLabels, Histogram, fn() -> Histogram>,
     visited: Family<IndexLabels, Histogram, fn() -> Histogram>,
+    plans: Family<PlanLabels, Counter>,
     ready: Family<IndexLabels, Gauge>,
     pub(super) shed: Counter,
     pub(super) inflight: Gauge,
@@ -45,10 +54,25 @@ pub(super) struct Metrics {
 pub(super) struct IndexMetrics {
     pub(super) queue: Histogram,
     pub(super) parse: Histogram,
+    pub(super) filter: Histogram,
     pub(super) search: Histogram,
     pub(super) serialise: Histogram,
-    pub(super) visited: Histogram,
+    visited: Histogram,
+    /// In the order of [`Plan::ALL`].
+    plans: [Counter; Plan::ALL.len()],
     pub(super) ready: Gauge,
+}
+
+impl IndexMetrics {
+    /// Counts an answered query.
+    pub(super) fn answered(&self, account: &Account) {
+        self.visited.observe(account.visited as f64);
+        for (plan, counter) in Plan::ALL.iter().zip(&self.plans) {
+            if *plan == account.plan {
+                counter.inc();
+            }
+        }
+    }
 }
 
 /// 10 µs to 10 s, each bound twice the one before.
@@ -66,6 +90,7 @@ impl Metrics {
         let requests = Family::default();
         let seconds = Family::new_with_constructor(seconds as fn() -> Histogram);
         let visited = Family::new_with_constructor(nodes as fn() -> Histogram);
+        let plans = Family::default();
         let (ready, shed, inflight) = (Family::default(), Counter::default(), Gauge::default());
         registry.register(
             "requests",
@@ -74,7 +99,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "request",
-            "Time of search calls, by stage: queue, parse, search, serialise",
+            "Time of search calls, by stage: queue, parse, filter, search, serialise",
             Unit::Seconds,
             seconds.clone(),
         );
@@ -83,13 +108,14 @@ impl Metrics {
             "Graph nodes whose neighbors were read, by query",
             visited.clone(),
         );
+        registry.register("queries", "Answered queries, by plan", plans.clone());
         registry.register("index_ready", "1 when the index is warm", ready.clone());
         registry.register("shed", "Search calls refused with 503 at once", shed.clone());
         registry.register("inflight", "Search calls waiting or running", inflight.clone());
         let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The running program", version);
         registry.register_collector(Box::new(ProcessCollector));
-        Metrics { registry, requests, seconds, visited, ready, shed, inflight }
+        Metrics { registry, requests, seconds, visited, plans, ready, shed, inflight }
     }
 
     /// Counts an answered search call.
@@ -106,9 +132,14 @@ impl Metrics {
         IndexMetrics {
             queue: stage("queue"),
             parse: stage("parse"),
+            filter: stage("filter"),
             search: stage("search"),
             serialise: stage("serialise"),
             visited: self.visited.get_or_create_owned(&labels),
+            plans: Plan::ALL.map(|plan| {
+                let labels = PlanLabels { index: name.to_owned(), plan: plan.name() };
+                self.plans.get_or_create_owned(&labels)
+            }),
             ready: self.ready.get_or_create_owned(&labels),
         }
     }

@@ -1,13 +1,17 @@
 //! From the bytes of a search call to something that can be searched: parsing, limits, and the
 //! pointer to whatever is wrong.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::config::Limits;
 use super::error::{ApiError, Fault};
 use super::wire::{Query, SearchRequest};
-use crate::index::{Effort, Index, SearchError};
+use crate::index::{
+    Among, Effort, Expression, FilterError, FilterProblem, Index, NodeSet, SearchError,
+};
 use crate::types::NodeId;
 
 /// Largest `ef` a call may ask for.
@@ -16,6 +20,8 @@ pub(super) const MAX_EF: usize = 16_384;
 const MAX_TIMEOUT_MS: u64 = 10_000;
 /// Most items a call may ask for, all queries together: bounds the memory of one call.
 const MAX_HITS: usize = 1_000_000;
+/// Most items a call may exclude.
+const MAX_EXCLUDED: usize = 100_000;
 /// Faults reported for one call; a client that got 1,024 vectors wrong needs no more to see why.
 const MAX_FAULTS: usize = 16;
 
@@ -59,6 +65,10 @@ pub(super) fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<SearchRequest
             format!("timeout_ms is {ms}; it must be 1 to {MAX_TIMEOUT_MS}")
         });
     }
+    let excluded = request.exclude.len();
+    check(excluded <= MAX_EXCLUDED, "/exclude", &|| {
+        format!("{excluded} items to exclude; a call takes up to {MAX_EXCLUDED}")
+    });
     if queries <= limits.max_queries {
         check_one_of(&request.queries, &mut faults);
     }
@@ -121,6 +131,42 @@ pub(super) fn effort(
     match index.effort(request.k, recall) {
         Ok(effort) => Ok(Some(effort)),
         Err(error) => Err(Fault::new("/target_recall", error.to_string()).into()),
+    }
+}
+
+/// The items that may be in the results of a call.
+#[derive(Default)]
+pub(super) struct Restriction {
+    passing: Option<Arc<NodeSet>>,
+    excluded: Vec<NodeId>,
+}
+
+impl Restriction {
+    /// Evaluates the filter, or finds what it passed before, and looks the excluded items up.
+    pub(super) fn of(request: &SearchRequest<'_>, index: &Index) -> Result<Self, ApiError> {
+        let mut restriction = Self::default();
+        if let Some(filter) = request.filter {
+            let passing =
+                Expression::from_json(filter.get()).and_then(|filter| index.passing(&filter));
+            restriction.passing = Some(passing.map_err(filter_fault)?);
+        }
+        index.nodes_of(&request.exclude, &mut restriction.excluded);
+        Ok(restriction)
+    }
+
+    /// None where every item may be.
+    pub(super) fn among(&self) -> Option<Among<'_>> {
+        let Self { passing, excluded } = self;
+        let restricts = passing.is_some() || !excluded.is_empty();
+        restricts.then(|| Among { passing: passing.as_deref(), excluded })
+    }
+}
+
+fn filter_fault(error: FilterError) -> ApiError {
+    let FilterError { pointer, problem } = error;
+    match problem {
+        FilterProblem::Corrupt(corruption) => ApiError::IndexCorrupt(*corruption),
+        problem => Fault::new(format!("/filter{pointer}"), problem.to_string()).into(),
     }
 }
 

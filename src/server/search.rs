@@ -5,6 +5,7 @@
 //! faster sends it as several calls.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,12 +16,14 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::config::Limits;
 use super::error::ApiError;
 use super::host::Host;
-use super::request;
+use super::request::{self, Restriction};
 use super::wire::{
-    Account, Attributes, Effort, Ids, QueryResult, Scores, SearchReply, SearchRequest, Took,
+    Account, Attributes, Effort, Explain, Ids, QueryResult, Scores, SearchReply, SearchRequest,
+    Took,
 };
 use crate::error::Corruption;
-use crate::index::{self, Hit, Index, Scratch, SearchParams};
+use crate::index::{self, Among, Hit, Index, Planned, Scratch, SearchParams};
+use crate::types::NodeId;
 
 /// Largest reply of a call: bounds its memory whatever the attributes hold.
 pub(super) const MAX_REPLY_BYTES: usize = 64 << 20;
@@ -46,11 +49,15 @@ pub(super) struct Worker {
     scratch: Scratch,
     vector: Vec<f32>,
     hits: Vec<Vec<Hit>>,
+    /// What each query's ways were estimated to cost, where that is asked for.
+    planned: Vec<Option<Planned>>,
 }
 
 /// The part of a call that its steps share.
 struct Call<'a> {
     job: &'a SearchJob,
+    /// The items that may be in the results, if that is not all.
+    among: Option<Among<'a>>,
     deadline: Option<Instant>,
     params: SearchParams,
 }
@@ -86,7 +93,10 @@ impl Worker {
         {
             return Err(ApiError::DeadlineExceeded { timeout_ms });
         }
-        let (accounts, search) = self.search(job, &mut request, effort, deadline)?;
+        let restriction = Restriction::of(&request, index)?;
+        job.host.metrics.filter.observe(parsed.elapsed().as_secs_f64());
+        let among = restriction.among();
+        let (accounts, search) = self.search(job, (&mut request, among), effort, deadline)?;
         job.host.metrics.search.observe(search.as_secs_f64());
 
         let writing = Instant::now();
@@ -94,11 +104,13 @@ impl Worker {
         let results = accounts
             .iter()
             .zip(&self.hits)
-            .map(|(account, hits)| QueryResult {
+            .zip(&self.planned)
+            .map(|((account, hits), planned)| QueryResult {
                 ids: Ids(hits),
                 scores: Scores(hits),
                 attributes: Attributes { index, hits, columns: &columns, corruption: &corruption },
                 account: Account::from(account),
+                explain: planned.filter(|_| request.explain).map(Explain::from),
             })
             .collect();
         let reply = SearchReply {
@@ -119,7 +131,7 @@ impl Worker {
     fn search(
         &mut self,
         job: &SearchJob,
-        request: &mut SearchRequest<'_>,
+        (request, among): (&mut SearchRequest<'_>, Option<Among<'_>>),
         effort: Option<index::Effort>,
         deadline: Option<Instant>,
     ) -> Result<(Vec<index::Account>, Duration), ApiError> {
@@ -131,7 +143,8 @@ impl Worker {
             deadline,
             ..SearchParams::top(request.k)
         };
-        let mut call = Call { job, deadline, params };
+        let mut call = Call { job, among, deadline, params };
+        self.planned.clear();
         let mut accounts = Vec::with_capacity(request.queries.len());
         let mut search = Duration::ZERO;
         if self.hits.len() < request.queries.len() {
@@ -146,7 +159,8 @@ impl Worker {
                 .run(at, &mut self.scratch, &self.vector, &mut self.hits[at])
                 .map_err(|error| request::search_fault(&error, at, field))?;
             search += started.elapsed();
-            job.host.metrics.visited.observe(account.visited as f64);
+            job.host.metrics.answered(&account);
+            self.planned.push(among.and_then(|_| self.scratch.planned()));
             accounts.push(account);
             if job.reply.is_closed() {
                 // Nobody will read this error: the client has gone away.
@@ -185,13 +199,26 @@ impl Call<'_> {
             return Ok(index::Account {
                 plan: if self.params.exact { index::Plan::Exact } else { index::Plan::Walk },
                 exact: false,
-                matches: info.n - u64::from(self.params.exclude.is_some()),
+                matches: self.matches(),
                 visited: 0,
                 distances: 0,
                 truncated_by: Some(index::TruncatedBy::Deadline),
             });
         }
-        index.search(scratch, vector, &self.params, hits)
+        match &self.among {
+            None => index.search(scratch, vector, &self.params, hits),
+            Some(among) => index.search_among(scratch, vector, &self.params, among, hits),
+        }
+    }
+
+    /// How many items could have been returned.
+    fn matches(&self) -> u64 {
+        let among = self.among.unwrap_or_default();
+        let passes = |node: &NodeId| among.passing.is_none_or(|passing| passing.contains(*node));
+        let excluded = among.excluded.iter().chain(&self.params.exclude);
+        let excluded: BTreeSet<NodeId> = excluded.copied().filter(passes).collect();
+        let passing = among.passing.map_or(self.job.host.index.info().n, |passing| passing.len());
+        passing - excluded.len() as u64
     }
 }
 

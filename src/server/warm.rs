@@ -24,6 +24,7 @@ pub(super) fn warm(hosts: &[Arc<Host>], stop: &AtomicBool) {
             read(host, stop);
         }
         search(&host.index, stop);
+        host.index.costs();
         if stop.load(Ordering::Relaxed) {
             return;
         }

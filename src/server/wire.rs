@@ -6,6 +6,7 @@ use std::cell::RefCell;
 
 use serde::ser::{Error, SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::error::Corruption;
@@ -33,9 +34,21 @@ pub(super) struct SearchRequest<'a> {
     #[serde(default)]
     #[schema(minimum = 0, maximum = 1, example = 0.95)]
     pub(super) target_recall: Option<f32>,
-    /// Compare with every vector instead of walking the graph.
+    /// Compare with every vector that passes instead of searching the graph.
     #[serde(default)]
     pub(super) exact: bool,
+    /// Which items may be in the results: JSON, or text in a string; see docs/filters.md.
+    #[serde(default, borrow)]
+    #[schema(value_type = Option<Object>, example = json!({"eq": {"language": "eng"}}))]
+    pub(super) filter: Option<&'a RawValue>,
+    /// Ids of items that must not be in the results: seen, bought, blocked. Those that the index does
+    /// not hold are no error.
+    #[serde(default)]
+    #[schema(max_items = 100000)]
+    pub(super) exclude: Vec<u64>,
+    /// Also say what each way to answer was estimated to cost, where there is a `filter` or `exclude`.
+    #[serde(default)]
+    pub(super) explain: bool,
     /// Names of the attributes to return with each item.
     #[serde(default)]
     pub(super) attributes: Vec<String>,
@@ -139,6 +152,32 @@ pub(super) struct QueryResult<'a> {
     #[schema(value_type = HashMap<String, Vec<Attribute>>)]
     pub(super) attributes: Attributes<'a>,
     pub(super) account: Account,
+    /// There where `explain` asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) explain: Option<Explain>,
+}
+
+/// What each way to answer was estimated to cost, in microseconds, on the thread that searches.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Explain)]
+pub(super) struct Explain {
+    /// The share of all items that pass.
+    pub(super) pass_rate: f32,
+    pub(super) exact_us: f32,
+    pub(super) two_hop_us: f32,
+    pub(super) walk_us: f32,
+}
+
+impl From<index::Planned> for Explain {
+    fn from(planned: index::Planned) -> Self {
+        let us = |ns: f32| ns / 1e3;
+        Explain {
+            pass_rate: planned.estimate.pass_rate,
+            exact_us: us(planned.exact_ns),
+            two_hop_us: us(planned.two_hop_ns),
+            walk_us: us(planned.walk_ns),
+        }
+    }
 }
 
 /// The ids of some hits, as a JSON array.
@@ -237,7 +276,7 @@ pub(super) struct Account {
     pub(super) exact: bool,
     /// Items that could have been returned.
     pub(super) matches: u64,
-    /// Graph nodes whose neighbors were read.
+    /// Graph nodes whose neighbors were read, or items scanned.
     pub(super) visited: u64,
     /// Distances computed.
     pub(super) distances: u64,
