@@ -31,7 +31,7 @@ use crate::types::{ElementType, ItemId, Metric, Neighbor, NodeId};
 
 pub use crate::filters::cache::FilterCacheStatistics;
 pub use crate::filters::columns::{AttributeValue, ColumnKind};
-pub use crate::filters::error::{FilterError, FilterProblem};
+pub use crate::filters::error::{FilterError, FilterPlace, FilterProblem};
 pub use crate::filters::expression::Expression;
 pub use crate::filters::nodes::NodeSet;
 pub use crate::format::LoadMode;

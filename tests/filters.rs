@@ -346,7 +346,7 @@ fn refused(text: &str) -> (String, FilterProblem) {
         Err(error) => error,
     };
     assert!(error.to_string().starts_with("filter"), "{error}");
-    (error.pointer, error.problem)
+    (error.place.pointer().unwrap().to_owned(), error.problem)
 }
 
 #[test]

@@ -7,12 +7,59 @@ use crate::error::Corruption;
 
 /// A filter that cannot be read, or not be asked of these items.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("filter{}: {problem}", Place(pointer))]
+#[error("filter{}: {problem}", At(place))]
 pub struct FilterError {
-    /// Where: a JSON pointer (RFC 6901) into the filter's JSON notation; empty for all of it.
-    pub pointer: String,
+    /// Where.
+    pub place: FilterPlace,
     /// What is wrong there.
     pub problem: FilterProblem,
+}
+
+/// A place in a filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FilterPlace {
+    /// In JSON that was read.
+    Json {
+        /// A JSON pointer (RFC 6901); empty for all of it.
+        pointer: String,
+    },
+    /// In a text that was read.
+    Text {
+        /// The byte, from 0.
+        offset: usize,
+        /// The line, from 1.
+        line: usize,
+        /// The character in the line, from 1.
+        column: usize,
+    },
+    /// In an expression, in whichever notation it was.
+    Part {
+        /// A JSON pointer into its JSON notation; empty for all of it.
+        pointer: String,
+        /// The part in the text notation, cut short if it is long.
+        text: Box<str>,
+    },
+}
+
+impl FilterPlace {
+    /// A byte of a text.
+    pub(super) fn in_text(text: &str, offset: usize) -> Self {
+        let before = text.get(..offset).unwrap_or(text);
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        Self::Text {
+            offset,
+            line: 1 + before.matches('\n').count(),
+            column: 1 + line.chars().count(),
+        }
+    }
+
+    /// The JSON pointer, where there is one.
+    pub fn pointer(&self) -> Option<&str> {
+        match self {
+            Self::Json { pointer } | Self::Part { pointer, .. } => Some(pointer),
+            Self::Text { .. } => None,
+        }
+    }
 }
 
 /// What can be wrong with a filter.
@@ -22,10 +69,18 @@ pub enum FilterProblem {
     /// Not JSON, or not of the form that the notation has there; the text says which and where.
     #[error("{0}")]
     Malformed(String),
+    /// Something that cannot stand there in a text.
+    #[error("expected {expected}, found {found}")]
+    Unexpected {
+        /// What can.
+        expected: &'static str,
+        /// What does.
+        found: String,
+    },
     /// A name that is none of those that can stand there.
     #[error("unknown {what} \"{found}\"{}; expected {expected}", Nearest(nearest))]
     UnknownName {
-        /// What is named: an operator, a bound.
+        /// What is named: an operator, a bound, a word.
         what: &'static str,
         /// The name.
         found: String,
@@ -58,7 +113,9 @@ pub enum FilterProblem {
     #[error("NaN cannot be compared with anything")]
     NotANumber,
     /// A range that has no bound, or two on one side.
-    #[error("a range has a lower bound (gt or gte), an upper bound (lt or lte), or one of each")]
+    #[error(
+        "a range has a lower bound (gt or gte, > or >=), an upper bound (lt or lte, < or <=), or one of each"
+    )]
     Bounds,
     /// Too many levels.
     #[error("nested more than {limit} levels deep")]
@@ -114,11 +171,20 @@ pub(super) fn nearest<'a>(found: &str, names: impl IntoIterator<Item = &'a str>)
     (distance <= 1 + found.chars().count() / 4).then(|| name.to_owned())
 }
 
-struct Place<'a>(&'a str);
+struct At<'a>(&'a FilterPlace);
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for At<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() { Ok(()) } else { write!(f, ", at {}", self.0) }
+        match self.0 {
+            FilterPlace::Json { pointer } if pointer.is_empty() => Ok(()),
+            FilterPlace::Json { pointer } => write!(f, ", at {pointer}"),
+            FilterPlace::Text { line: 1, column, .. } => write!(f, ", at column {column}"),
+            FilterPlace::Text { line, column, .. } => {
+                write!(f, ", at line {line}, column {column}")
+            }
+            FilterPlace::Part { pointer, text } if pointer.is_empty() => write!(f, ", in {text}"),
+            FilterPlace::Part { pointer, text } => write!(f, ", in {text} (JSON: {pointer})"),
+        }
     }
 }
 

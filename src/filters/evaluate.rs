@@ -5,7 +5,7 @@ use std::ops::{Bound as End, RangeBounds};
 use std::sync::OnceLock;
 
 use super::columns::{AttributeValue, ColumnKind, ColumnSchema, ColumnView};
-use super::error::{FilterError, FilterProblem, Step, nearest, pointer};
+use super::error::{FilterError, FilterProblem, Step, nearest};
 use super::expression::{Budget, Expression, Literal, Predicate};
 use super::indexes::ColumnIndex;
 use super::lookup::IdLookup;
@@ -108,7 +108,7 @@ impl Expression {
         let mut binder = Binder { table, path: Vec::new(), budget: Budget::default() };
         match binder.part(self, 0) {
             Ok(root) => Ok(Bound { root, items: table.item_ids(), lookup: table.id_lookup() }),
-            Err(problem) => Err(FilterError { pointer: pointer(&binder.path), problem }),
+            Err(problem) => Err(self.error(&binder.path, problem)),
         }
     }
 }

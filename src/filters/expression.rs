@@ -1,18 +1,22 @@
 //! The tree of a filter.
 //!
-//! | JSON | passes an item whose |
-//! |---|---|
-//! | `{"and": [F, …]}`, `{"or": [F, …]}` | all, at least one of the filters pass; none: all, no item |
-//! | `{"not": F}` | filter does not pass |
-//! | `{"eq": {"a": v}}`, `{"ne": {"a": v}}` | value is, is not v |
-//! | `{"in": {"a": [v, …]}}` | value is one of these |
-//! | `{"range": {"a": {"gte": v, "lt": v}}}` | value is within; `gt`, `gte`, `lt`, `lte`, one a side |
-//! | `{"has": {"a": "t"}}` | tags contain t |
-//! | `{"has_any": {"a": ["t", …]}}` | tags contain one of these |
-//! | `{"has_all": {"a": ["t", …]}}` | tags contain all of these |
-//! | `{"is_null": "a"}` | attribute has no value |
-//! | `{"ids": [1, …]}` | id is one of these |
-//! | `{"exclude": {"ids": [1, …]}}` | id is none of these |
+//! | JSON | text | passes an item whose |
+//! |---|---|---|
+//! | `{"and": [F, …]}` | `F and F`, `all(F, …)` | all of the filters pass; none: all items |
+//! | `{"or": [F, …]}` | `F or F`, `any(F, …)` | at least one of the filters passes; none: no item |
+//! | `{"not": F}` | `not F` | filter does not pass |
+//! | `{"eq": {"a": v}}` | `a == v` | value is v |
+//! | `{"ne": {"a": v}}` | `a != v` | value is not v |
+//! | `{"in": {"a": [v, …]}}` | `a in (v, …)` | value is one of these |
+//! | `{"range": {"a": {"gte": v, "lt": v}}}` | `a >= v`, `v <= a < v` | value is within; `gt`, `gte`, `lt`, `lte`, one a side |
+//! | `{"has": {"a": "t"}}` | `a has "t"` | tags contain t |
+//! | `{"has_any": {"a": ["t", …]}}` | `a has any ("t", …)` | tags contain one of these |
+//! | `{"has_all": {"a": ["t", …]}}` | `a has all ("t", …)` | tags contain all of these |
+//! | `{"is_null": "a"}` | `a is null` | attribute has no value |
+//! | `{"ids": [1, …]}` | `ids(1, …)` | id is one of these |
+//! | `{"exclude": {"ids": [1, …]}}` | `exclude(1, …)` | id is none of these |
+//!
+//! `docs/filters.md` has the rest of the text notation.
 //!
 //! **Null.** Logic has two values. An item without a value passes no comparison: not `eq`, not `ne`,
 //! not `in`, `range` or one of the `has`, whatever they ask for (`has_all` of nothing passes any
@@ -28,12 +32,14 @@
 
 mod canonical;
 mod json;
+mod text;
 
+use std::fmt::{self, Write as _};
 use std::ops::Bound;
 
 use crate::types::ItemId;
 
-use super::error::FilterProblem;
+use super::error::{FilterError, FilterPlace, FilterProblem, Step, pointer};
 
 /// Levels of filters within filters.
 pub const MAX_DEPTH: usize = 32;
@@ -41,6 +47,9 @@ pub const MAX_DEPTH: usize = 32;
 pub const MAX_PARTS: usize = 4096;
 /// Values, tags and ids in all of them: a list of 100,000 seen items twice over.
 pub const MAX_VALUES: usize = 1 << 18;
+
+/// Characters of a part that an error shows.
+const PART_SHOWN: usize = 80;
 
 /// A filter: which items may be in an answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,6 +111,46 @@ impl Expression {
     /// An attribute of which something is true.
     pub fn attribute(field: impl Into<String>, predicate: Predicate) -> Self {
         Self::Attribute { field: field.into(), predicate }
+    }
+
+    /// A problem with the part that `steps` lead to.
+    pub(super) fn error(&self, steps: &[Step], problem: FilterProblem) -> FilterError {
+        let mut part = self;
+        for step in steps {
+            part = match (part, step) {
+                (Self::And(parts) | Self::Or(parts), Step::At(at)) => match parts.get(*at) {
+                    Some(part) => part,
+                    None => break,
+                },
+                (Self::Not(part), _) => part,
+                // The name of the operator.
+                (Self::And(_) | Self::Or(_), Step::Key(_)) => continue,
+                _ => break,
+            };
+        }
+        let mut text = Short { text: String::new(), left: PART_SHOWN };
+        let text = match write!(text, "{part}") {
+            Ok(()) => text.text,
+            Err(_) => text.text + "…",
+        };
+        let place = FilterPlace::Part { pointer: pointer(steps), text: text.into() };
+        FilterError { place, problem }
+    }
+}
+
+/// Takes so many characters, and then no more.
+struct Short {
+    text: String,
+    left: usize,
+}
+
+impl fmt::Write for Short {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        for c in more.chars() {
+            self.left = self.left.checked_sub(1).ok_or(fmt::Error)?;
+            self.text.push(c);
+        }
+        Ok(())
     }
 }
 

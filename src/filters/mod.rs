@@ -13,6 +13,9 @@
 //! | `expression.rs` | [`Expression`](expression::Expression): the tree of a filter, and what it means |
 //! | `expression/canonical.rs` | one form for what says the same |
 //! | `expression/json.rs` | its JSON notation |
+//! | `expression/text.rs` | its text notation: the grammar |
+//! | `expression/text/tokens.rs` | words, numbers and texts, and what is said of those that do not fit |
+//! | `expression/text/print.rs` | the text notation, written |
 //! | `evaluate.rs` | [`Bound`](evaluate::Bound): an expression over columns, asked of one item after the other |
 //! | `lookup.rs` | [`IdLookup`](lookup::IdLookup): nodes of items, by their ids |
 //! | `select.rs` | [`Bound::select`](evaluate::Bound::select): all items that pass, from the indexes |

@@ -10,7 +10,7 @@ use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, V
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::super::error::{FilterError, FilterProblem, Step, nearest, pointer};
+use super::super::error::{FilterError, FilterPlace, FilterProblem, Step, nearest, pointer};
 use super::{Budget, Expression, Literal, Predicate};
 
 const OPERATORS: &str =
@@ -73,7 +73,8 @@ impl Reader {
     fn error(&self, error: &dyn fmt::Display) -> FilterError {
         let problem = self.problem.take();
         let problem = problem.unwrap_or_else(|| FilterProblem::Malformed(error.to_string()));
-        FilterError { pointer: pointer(&self.path.borrow()), problem }
+        let place = FilterPlace::Json { pointer: pointer(&self.path.borrow()) };
+        FilterError { place, problem }
     }
 
     /// Runs `read` one step further down. After an error the path stays where that was.
