@@ -8,7 +8,8 @@ use std::time::Instant;
 use clap::{ArgGroup, Args};
 use serde_json::json;
 use vicinage::index::{
-    Among, Expression, Hit, Index, LoadMode, NodeSet, Plan, Planned, Scratch, SearchParams,
+    Among, Expression, FilterError, FilterProblem, Hit, Index, LoadMode, NodeSet, Plan, Planned,
+    Scratch, SearchParams,
 };
 use vicinage::types::NodeId;
 use vicinage_datasets::InputSpec;
@@ -31,7 +32,7 @@ Examples:
   index-tools query jobs --vectors users.npy --row 3 --k 20 --exact
   index-tools query jobs --vectors users.npy --target-recall 0.95
       as hard as was measured to find 95 % of the true neighbors
-  index-tools query jobs --item 7 --filter '{\"eq\": {\"zone\": 4}}' --explain
+  index-tools query jobs --item 7 --filter 'zone >= 4 and not title == \"Chef\"' --explain
       the most similar of those that pass, and what each way to find them would cost
   index-tools query jobs --vector=-0.1,0.25,0.7
   echo '[0.1, 0.2, 0.3]' | index-tools query jobs --format json")]
@@ -161,7 +162,10 @@ impl Restriction {
     fn of(args: &QueryArgs, index: &Index) -> Result<Self, Failure> {
         let passing = match &args.filter {
             None => None,
-            Some(text) => Some(index.passing(&Expression::from_json(text)?)?),
+            Some(text) => {
+                let passing = text.parse().and_then(|filter: Expression| index.passing(&filter));
+                Some(passing.map_err(refused)?)
+            }
         };
         let mut excluded = Vec::new();
         index.nodes_of(&args.exclude, &mut excluded);
@@ -173,6 +177,14 @@ impl Restriction {
         let Self { passing, excluded } = self;
         let restricts = passing.is_some() || !excluded.is_empty();
         restricts.then(|| Among { passing: passing.as_deref(), excluded })
+    }
+}
+
+/// A filter that cannot be asked was typed wrong; unless the index is damaged.
+fn refused(error: FilterError) -> Failure {
+    match error.problem {
+        FilterProblem::Corrupt(_) => error.into(),
+        _ => Failure::usage(error.to_string()),
     }
 }
 

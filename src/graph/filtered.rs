@@ -50,9 +50,13 @@ impl Budget {
     }
 
     fn is_mistaken(&self, met: &Met) -> bool {
-        met.tested >= MET_AT_LEAST && (met.passed as f32) < 0.25 * self.expected * met.tested as f32
+        met.tested >= MET_AT_LEAST
+            && (met.passed as f32) < SUSPECT * self.expected * met.tested as f32
     }
 }
+
+/// The share of the pass rate expected that is taken for a mistake if no more is met.
+const SUSPECT: f32 = 0.25;
 
 /// Neighbors that were looked at before anything is concluded from how many pass: with fewer, an
 /// expected tenth could be met as a fortieth by chance.
@@ -81,9 +85,9 @@ pub struct Met {
 }
 
 impl Met {
-    /// The share that passes, if enough were looked at.
-    pub fn rate(&self) -> Option<f32> {
-        (self.tested >= MET_AT_LEAST).then(|| self.passed as f32 / self.tested as f32)
+    /// The share that passes.
+    pub fn rate(&self) -> f32 {
+        self.passed as f32 / self.tested.max(1) as f32
     }
 }
 
@@ -149,7 +153,7 @@ impl Beam {
         let fresh = search.enter(entries);
         search.offer(fresh);
         let end = loop {
-            let Some(node) = search.next() else { break End::Converged };
+            let Some(node) = search.next() else { break search.trusted() };
             let fresh = search.gather(node, wanted);
             search.offer(fresh);
             if let Some(end) = search.over() {
@@ -305,6 +309,14 @@ impl<'a, S: Scorer, A: Admit> Filtered<'a, S, A> {
             }
         }
         None
+    }
+
+    /// Whether a search through nodes that pass may have come to its end: where hardly any do, it is
+    /// among those that it could reach.
+    fn trusted(&self) -> End {
+        let Met { tested, passed } = self.met;
+        let few = (passed as f32) < SUSPECT * self.budget.expected * tested as f32;
+        if few { End::Mistaken } else { End::Converged }
     }
 
     fn finish(self, end: End) -> (BeamStats, Met, End) {

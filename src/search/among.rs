@@ -246,28 +246,26 @@ impl Task<'_> {
             let (did, met, end) = self.search_graph(scorer, starts.take(), &budget);
             stats.add(did);
             budget.take(&did);
-            match (end, met.rate()) {
-                (End::Mistaken, Some(pass_rate)) => {
-                    let estimate = Estimate { pass_rate, ..self.planned.estimate };
-                    let before = self.planned.plan;
-                    self.planned =
-                        Planned { plan: self.planned.plan, ..estimate.plan(&self.costs) };
-                    budget.expected = pass_rate;
-                    match estimate.plan(&self.costs).plan {
-                        Plan::All | Plan::Exact => return end,
-                        // As before, with what it has found.
-                        plan if plan == before => {}
-                        plan => {
-                            self.planned.plan = plan;
-                            starts = Some(&entries);
-                        }
+            match end {
+                End::Mistaken => {
+                    let estimate = Estimate { pass_rate: met.rate(), ..self.planned.estimate };
+                    let planned = estimate.plan(&self.costs);
+                    if planned.walk_ns > budget.limit {
+                        return end;
                     }
+                    // Two-hop is not left to find its way where hardly anything passes: it would end
+                    // among what it can reach. A walk goes on with what it has found.
+                    if self.planned.plan == Plan::TwoHop {
+                        starts = Some(&entries);
+                    }
+                    self.planned = Planned { plan: Plan::Walk, ..planned };
+                    budget = Budget { list: 0.0, expected: estimate.pass_rate, ..budget };
                 }
-                (End::Converged | End::Deadline, _) => {
+                End::Converged | End::Deadline => {
                     self.take_found();
                     return end;
                 }
-                _ => return end,
+                End::OverBudget => return end,
             }
         }
     }

@@ -134,13 +134,14 @@ impl Estimate {
         self.k + (1.6 * (self.k as f32).sqrt()) as usize
     }
 
-    /// Many rows that lie apart cost more each than few; where most pass, they do not lie apart.
+    /// Many rows that lie apart cost more each than few. The more pass, the more of them lie next to one
+    /// that does and come along with it.
     fn exact_ns(self, costs: &Costs) -> f32 {
         let (matches, octaves) = (self.matches as f32, (MANY_ROWS as f32 / FEW_ROWS as f32).log2());
         let many = ((matches / FEW_ROWS as f32).log2() / octaves).clamp(0.0, 1.0);
         let apart = costs.row_ns + many * (costs.far_row_ns - costs.row_ns);
-        let share = matches / self.n as f32;
-        matches * (costs.near_row_ns * share + apart * (1.0 - share))
+        let (n, near) = (self.n as f32, costs.near_row_ns);
+        n * near * (1.0 - (1.0 - matches / n).powf(apart / near))
     }
 
     fn walk_ns(self, costs: &Costs) -> f32 {

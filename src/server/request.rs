@@ -6,6 +6,8 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use serde_json::value::RawValue;
+
 use super::config::Limits;
 use super::error::{ApiError, Fault};
 use super::wire::{Query, SearchRequest};
@@ -146,8 +148,7 @@ impl Restriction {
     pub(super) fn of(request: &SearchRequest<'_>, index: &Index) -> Result<Self, ApiError> {
         let mut restriction = Self::default();
         if let Some(filter) = request.filter {
-            let passing =
-                Expression::from_json(filter.get()).and_then(|filter| index.passing(&filter));
+            let passing = expression(filter)?.and_then(|filter| index.passing(&filter));
             restriction.passing = Some(passing.map_err(filter_fault)?);
         }
         index.nodes_of(&request.exclude, &mut restriction.excluded);
@@ -162,12 +163,27 @@ impl Restriction {
     }
 }
 
-fn filter_fault(error: FilterError) -> ApiError {
-    let FilterError { pointer, problem } = error;
-    match problem {
-        FilterProblem::Corrupt(corruption) => ApiError::IndexCorrupt(*corruption),
-        problem => Fault::new(format!("/filter{pointer}"), problem.to_string()).into(),
+/// A filter in JSON, or as text in a string.
+fn expression(filter: &RawValue) -> Result<Result<Expression, FilterError>, ApiError> {
+    let json = filter.get();
+    if !json.starts_with('"') {
+        return Ok(Expression::from_json(json));
     }
+    let text: String =
+        serde_json::from_str(json).map_err(|error| Fault::new("/filter", error.to_string()))?;
+    Ok(Expression::from_text(&text))
+}
+
+fn filter_fault(error: FilterError) -> ApiError {
+    if let FilterProblem::Corrupt(corruption) = error.problem {
+        return ApiError::IndexCorrupt(*corruption);
+    }
+    match error.place.pointer() {
+        Some(pointer) => Fault::new(format!("/filter{pointer}"), error.problem.to_string()),
+        // Within the string, which has no pointers: the message says where.
+        None => Fault::new("/filter", error.to_string()),
+    }
+    .into()
 }
 
 /// The columns of the attributes asked for, by name.

@@ -6,6 +6,7 @@ mod client;
 #[path = "../common/mod.rs"]
 mod common;
 mod errors;
+mod filters;
 mod fixture;
 mod limits;
 mod operations;

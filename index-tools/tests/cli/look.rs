@@ -110,6 +110,34 @@ fn query_shows_a_table() {
 }
 
 #[test]
+fn query_answers_among_what_passes() {
+    let dir = with_index();
+    let words = |filter: &str, more: &str| {
+        format!("query index --item {} --format json --filter {filter} {more}", id(5))
+    };
+    let ask = |filter: &str, more: &str| {
+        run(dir.path(), &words(filter, &format!("--k 30 --attributes year {more}"))).ok().json()
+    };
+    let all = ask("year>=-9999", "");
+    let year = all["hits"][3]["attributes"]["year"].as_i64().unwrap();
+    let (text, json) = (format!("year=={year}"), format!("{{\"eq\":{{\"year\":{year}}}}}"));
+    let among = ask(&text, "--explain");
+    assert_eq!(ask(&json, "")["hits"], among["hits"]);
+    let hits = among["hits"].as_array().unwrap();
+    assert!(!hits.is_empty() && hits.iter().all(|hit| hit["attributes"]["year"] == year));
+    assert!(among["planned"]["exact_ns"].as_f64().unwrap() > 0.0, "{among}");
+    let first = hits[0]["item_id"].as_u64().unwrap();
+    let without = ask(&text, &format!("--exclude {first}"));
+    assert_eq!(without["hits"].as_array().unwrap(), &hits[1..]);
+
+    let wrong =
+        |filter: &str, says: &[&str]| drop(run(dir.path(), &words(filter, "")).fails(2, says));
+    wrong("yaer==3", &["unknown attribute \"yaer\"", "did you mean \"year\""]);
+    wrong("year==)", &["column 7"]);
+    wrong("year==\"x\"", &["\"year\" is i64"]);
+}
+
+#[test]
 fn query_refuses_what_cannot_be_asked() {
     let dir = with_index();
     run(dir.path(), "query index --vector 1,2").fails(2, &["2 components", "12"]);
