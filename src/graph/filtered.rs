@@ -27,14 +27,19 @@ pub struct Budget {
     pub distance: f32,
     /// In all.
     pub limit: f32,
-    /// The share of nodes that is expected to pass. A search that meets less than a quarter of that is
-    /// over, so that its caller can think again.
+    /// The share of nodes that is expected to pass.
     pub expected: f32,
+    /// Whether a search that meets less than a quarter of that is over, so that its caller can think
+    /// again.
+    pub suspicious: bool,
 }
 
 impl Budget {
-    /// No limit.
-    pub const NONE: Self = Self { list: 0.0, distance: 0.0, limit: f32::INFINITY, expected: 0.0 };
+    /// How many distances it pays for.
+    fn distances(&self) -> usize {
+        // A float beyond all integers becomes the largest.
+        (self.limit / self.distance) as usize
+    }
 
     /// Takes what was done out of it.
     pub fn take(&mut self, stats: &BeamStats) {
@@ -50,7 +55,8 @@ impl Budget {
     }
 
     fn is_mistaken(&self, met: &Met) -> bool {
-        met.tested >= MET_AT_LEAST
+        self.suspicious
+            && met.tested >= MET_AT_LEAST
             && (met.passed as f32) < SUSPECT * self.expected * met.tested as f32
     }
 }
@@ -93,12 +99,12 @@ impl Met {
 
 impl Beam {
     /// Searches one layer from `entries`, or on from where the last search stopped, and leaves the
-    /// closest nodes found that `admit` lets pass in [`Beam::found_among`]. `room` is how many candidates
-    /// it may hold; [`Reach`] is of the results.
+    /// closest nodes found that `admit` lets pass in [`Beam::found_among`]. It is over when neither the
+    /// `ef` closest of all nodes nor the `results` closest of those that pass are left to expand.
     #[inline(always)]
     pub fn walk_among<S: Scorer, A: Admit>(
         &mut self,
-        (layer, room): (Adjacency<'_>, usize),
+        (layer, results): (Adjacency<'_>, usize),
         scorer: &S,
         admit: &A,
         entries: Option<&[NodeId]>,
@@ -106,14 +112,17 @@ impl Beam {
         budget: &Budget,
     ) -> (BeamStats, Met, End) {
         if entries.is_some() {
-            self.pool.reset(room.max(reach.ef), Stop::NEVER);
-            self.admitted.reset(reach.ef, reach.stop);
+            let expected = reach.ef.max((results as f32 / budget.expected) as usize);
+            // Nothing is let go of for want of room before the budget is spent.
+            let room = reach.ef.max(budget.distances()).min(layer.len());
+            self.pool.reset_roomy(2 * expected, room, Stop::NEVER);
+            self.admitted.reset(results, Stop::NEVER);
             self.visited.reset(layer.len());
         }
         self.make_room(layer.degree().max(entries.map_or(0, <[_]>::len)));
         let mut search = Filtered::new(self, layer, scorer, admit, (reach, budget));
         let fresh = search.enter(entries);
-        search.offer_all(fresh);
+        search.offer_all(fresh, reach);
         let end = loop {
             let Some(node) = search.next() else { break End::Converged };
             let beam = &mut *search.beam;
@@ -122,7 +131,7 @@ impl Beam {
             for node in &beam.batch[..fresh] {
                 scorer.prefetch(*node);
             }
-            search.offer_all(fresh);
+            search.offer_all(fresh, reach);
             if let Some(end) = search.over() {
                 break end;
             }
@@ -225,9 +234,10 @@ impl<'a, S: Scorer, A: Admit> Filtered<'a, S, A> {
         self.stats.distances += fresh as u64;
     }
 
-    /// [`Filtered::offer`], and those that pass as results.
+    /// [`Filtered::offer`], and those that pass as results. What is farther than the `ef`th candidate and
+    /// than the last result is of no interest any more.
     #[inline(always)]
-    fn offer_all(&mut self, fresh: usize) {
+    fn offer_all(&mut self, fresh: usize, Reach { ef, stop, .. }: Reach) {
         self.offer(fresh);
         let Beam { pool, batch, distances, admitted, .. } = &mut *self.beam;
         let mut passed = 0;
@@ -238,7 +248,14 @@ impl<'a, S: Scorer, A: Admit> Filtered<'a, S, A> {
             passed += usize::from(self.admit.admit(node));
         }
         admitted.insert(&batch[..passed], &distances[..passed]);
-        pool.lower_limit(admitted.limit());
+        if let Some(key) = pool.key_at(ef) {
+            pool.lower_limit(admitted.limit().max(key));
+        }
+        if stop.slack < f32::INFINITY
+            && let Some(kth) = admitted.key_at(stop.k)
+        {
+            pool.lower_limit(stop.farthest(kth));
+        }
         self.met.tested += fresh as u64;
         self.met.passed += passed as u64;
     }
@@ -316,7 +333,7 @@ impl<'a, S: Scorer, A: Admit> Filtered<'a, S, A> {
     fn trusted(&self) -> End {
         let Met { tested, passed } = self.met;
         let few = (passed as f32) < SUSPECT * self.budget.expected * tested as f32;
-        if few { End::Mistaken } else { End::Converged }
+        if few && self.budget.suspicious { End::Mistaken } else { End::Converged }
     }
 
     fn finish(self, end: End) -> (BeamStats, Met, End) {

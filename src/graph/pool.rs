@@ -18,6 +18,8 @@ pub struct Pool {
     list: List,
     recent: List,
     capacity: usize,
+    /// Whether new entries enter `recent`.
+    long: bool,
     /// Keys from here on are of no interest.
     limit: u64,
     stop: Stop,
@@ -47,7 +49,7 @@ impl Stop {
 
     /// The greatest key that is not too far, by that of the `k`th closest.
     #[inline(always)]
-    fn farthest(self, kth: u64) -> u64 {
+    pub(super) fn farthest(self, kth: u64) -> u64 {
         key(neighbor(kth).distance * self.slack, NodeId(u32::MAX >> 1))
     }
 }
@@ -158,8 +160,14 @@ impl List {
 impl Pool {
     /// Empties the pool and lets it hold `capacity` entries.
     pub fn reset(&mut self, capacity: usize, stop: Stop) {
+        self.reset_roomy(capacity, capacity, stop);
+    }
+
+    /// The same, where about `expected` entries are to be held, and up to `capacity` may be.
+    pub fn reset_roomy(&mut self, expected: usize, capacity: usize, stop: Stop) {
         self.list.reset(capacity);
-        self.recent.reset(if capacity > LONG { RECENT } else { 0 });
+        self.long = expected > LONG;
+        self.recent.reset(if self.long { RECENT } else { 0 });
         self.capacity = capacity;
         self.limit = u64::MAX;
         self.stop = stop;
@@ -169,7 +177,7 @@ impl Pool {
     #[inline(always)]
     pub fn insert(&mut self, nodes: &[NodeId], distances: &[f32]) {
         let keys = nodes.iter().zip(distances).map(|(node, distance)| key(*distance, *node));
-        if self.capacity > LONG {
+        if self.long {
             return self.insert_long(keys);
         }
         for key in keys {
@@ -234,6 +242,17 @@ impl Pool {
         self.limit
     }
 
+    /// The key that as many as `rank` are at or below; none where fewer are held.
+    #[inline(always)]
+    pub(super) fn key_at(&self, rank: usize) -> Option<u64> {
+        let held = self.list.keys.len() + self.recent.keys.len();
+        match rank <= held {
+            true if self.long => Some(self.ranked(rank)),
+            true => self.list.keys.get(rank - 1).copied(),
+            false => None,
+        }
+    }
+
     /// Lets go of what another pool has found to be too far.
     #[inline(always)]
     pub(super) fn lower_limit(&mut self, limit: u64) {
@@ -265,7 +284,7 @@ impl Pool {
 
     /// Ends the search: what was found lies in one list.
     pub fn settle(&mut self) {
-        if self.capacity > LONG {
+        if self.long {
             self.list.merge(&mut self.recent, self.capacity);
         }
     }

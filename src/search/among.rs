@@ -272,17 +272,15 @@ impl Task<'_> {
 
     /// What a search of the graph may cost: half of the scan that comes in its place.
     fn budget(&self) -> Budget {
-        if self.forced {
-            return Budget::NONE;
-        }
         let Costs { bridge_ns, node_ns, .. } = self.costs;
         // The cost of a node on a walk has that of its list in it.
         let list = if self.planned.plan == Plan::TwoHop { bridge_ns } else { 0.0 };
         Budget {
             list,
             distance: node_ns,
-            limit: 0.5 * self.planned.exact_ns,
+            limit: if self.forced { f32::INFINITY } else { 0.5 * self.planned.exact_ns },
             expected: self.planned.estimate.pass_rate,
+            suspicious: !self.forced,
         }
     }
 
@@ -300,11 +298,8 @@ impl Task<'_> {
             let layer = (graph, graph.degree());
             return self.beam.two_hop(layer, scorer, &self.admit, entries, reach, budget);
         }
-        let reach = Reach { ef: estimate.walk_results(), ..self.reach };
-        // Twice what it is expected to expand: what lies beyond is not closer than the results.
-        let room = (2.0 * reach.ef as f32 / estimate.pass_rate) as usize;
-        let layer = (graph, room.min(graph.len()));
-        self.beam.walk_among(layer, scorer, &self.admit, entries, reach, budget)
+        let layer = (graph, estimate.walk_results());
+        self.beam.walk_among(layer, scorer, &self.admit, entries, self.reach, budget)
     }
 
     fn take_found(&mut self) {

@@ -117,11 +117,11 @@ impl Estimate {
         Planned { plan, estimate: self, exact_ns, two_hop_ns, walk_ns }
     }
 
-    /// How many results a walk keeps: those of `ef` candidates that pass, and some more than `k`, since
-    /// the last of few are not sure to be the closest.
+    /// How many results a walk keeps: more than `k`, since the last are not sure to be the closest, and
+    /// more of them the more pass, since the candidates among which they are found then are fewer.
     pub fn walk_results(self) -> usize {
-        let passing = self.ef as f32 * self.pass_rate;
-        (passing as usize).max(self.a_few_more()).min(self.matches)
+        let passing = 0.6 * self.ef as f32 * self.pass_rate;
+        (passing as usize + self.a_few_more()).min(self.matches)
     }
 
     /// How many results two-hop keeps: fewer candidates than a walk has find as many, since all of them
@@ -145,10 +145,9 @@ impl Estimate {
     }
 
     fn walk_ns(self, costs: &Costs) -> f32 {
-        let expanded = self.walk_results() as f32 / self.pass_rate + ON_THE_WAY;
-        // The more nodes were expanded, the more neighbors of the next have been seen.
-        let fresh = FRESH_OF_WALK * expanded.powf(-FRESH_FALLS);
-        expanded * fresh * self.degree as f32 * costs.node_ns
+        let expanded =
+            (self.walk_results() as f32 / self.pass_rate).max(self.ef as f32) + ON_THE_WAY;
+        expanded * fresh(expanded) * self.degree as f32 * costs.node_ns
     }
 
     fn two_hop_ns(self, costs: &Costs) -> f32 {
@@ -159,22 +158,22 @@ impl Estimate {
         let until_met = (degree - FRESH * passing) / (FRESH * passing);
         let until_left = 1.2 * (degree - passing);
         let bridges = (until_met.powi(-2) + until_left.powi(-2)).powf(-0.5);
-        let nodes = FRESH * (passing + bridges * passing);
-        let expanded = 1.2 * self.two_hop_results() as f32;
+        let expanded = 1.2 * self.two_hop_results() as f32 + ON_THE_WAY;
+        let nodes = (fresh(expanded) + FRESH * bridges) * passing;
         expanded * (bridges * costs.bridge_ns + nodes * costs.node_ns)
     }
 }
 
-// The counts below are those of random filters of 80 to 2 % on two-tower 1M x 128 (docs/engine.md);
+/// The share of neighbors that a walk has not seen, which falls as it goes on.
+fn fresh(expanded: f32) -> f32 {
+    2.0 * expanded.powf(-0.235)
+}
+
+// The counts are those of random filters of 80 to 2 % on two-tower 1M x 128 (docs/engine.md);
 // other sets differ by some tenths, which is what the guard on the way is for.
 
 /// Nodes that a walk expands before it is near the query.
 const ON_THE_WAY: f32 = 12.0;
-
-/// The share of neighbors that a walk has not seen is this times expansions to the power of minus
-/// [`FRESH_FALLS`].
-const FRESH_OF_WALK: f32 = 2.0;
-const FRESH_FALLS: f32 = 0.235;
 
 /// The share of neighbors of bridges, among those that pass, that two-hop has not seen.
 const FRESH: f32 = 0.4;
