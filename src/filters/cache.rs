@@ -2,6 +2,7 @@
 
 use std::hash::{Hash, Hasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, Weighter};
@@ -27,14 +28,16 @@ const PARTS: u64 = 16;
 #[derive(Debug)]
 pub struct FilterCache {
     sets: Cache<Key, Arc<NodeSet>, Weight, RandomState>,
+    hits: AtomicU64,
+    misses: AtomicU64,
 }
 
 /// What became of the questions to a [`FilterCache`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct FilterCacheStatistics {
-    /// Answered from it.
+    /// Answered from it, or by one who was working it out.
     pub hits: u64,
-    /// Worked out.
+    /// Worked out, or refused.
     pub misses: u64,
     /// Filters that are kept.
     pub filters: usize,
@@ -93,7 +96,7 @@ impl FilterCache {
             }
             Err(_) => Cache::with(estimate, capacity, Weight, hasher, DefaultLifecycle::default()),
         };
-        Self { sets }
+        Self { sets, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 
     /// What `filter` passes of `table`, which is the same one each time. Those who ask the same at
@@ -112,14 +115,21 @@ impl FilterCache {
         if bytes > LARGEST_FILTER || !filter.within_limits() {
             return select();
         }
-        self.sets.get_or_insert_with(&Key { filter: filter.canonical(), bytes }, select)
+        let mut counter = &self.hits;
+        let passing =
+            self.sets.get_or_insert_with(&Key { filter: filter.canonical(), bytes }, || {
+                counter = &self.misses;
+                select()
+            });
+        counter.fetch_add(1, Ordering::Relaxed);
+        passing
     }
 
     /// What became of the questions so far; filters too large to keep are not counted.
     pub fn statistics(&self) -> FilterCacheStatistics {
         FilterCacheStatistics {
-            hits: self.sets.hits(),
-            misses: self.sets.misses(),
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
             filters: self.sets.len(),
             bytes: self.sets.weight(),
             capacity: self.sets.capacity(),

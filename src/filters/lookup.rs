@@ -1,5 +1,7 @@
 //! Nodes of items, by their ids.
 
+use std::cmp::Ordering;
+
 use crate::types::{ItemId, NodeId};
 
 /// Ids looked up at once, so that their cache misses overlap.
@@ -14,6 +16,7 @@ pub struct IdLookup<'a> {
     ids: &'a [ItemId],
     nodes: &'a [NodeId],
     first: ItemId,
+    last: ItemId,
     /// Places per id, if ids were evenly spread.
     slope: f64,
 }
@@ -26,26 +29,30 @@ impl<'a> IdLookup<'a> {
         let (first, last) = (first.unwrap_or_default(), last.unwrap_or_default());
         let span = last.saturating_sub(first).max(1);
         let slope = nodes.len().saturating_sub(1) as f64 / span as f64;
-        Self { ids, nodes, first, slope }
+        Self { ids, nodes, first, last, slope }
     }
 
     /// The node that holds an item.
     pub fn find(&self, item: ItemId) -> Option<NodeId> {
-        let (node, found) = self.at(self.guess(item))?;
-        if found == item { Some(node) } else { self.search(item) }
+        self.search(item, self.guess(item))
     }
 
     /// Appends the nodes of `items`, in that order; those that are not there are passed over.
     /// Ids need not be in any order. Cost: two reads an item where ids are nearly consecutive.
     pub fn find_all(&self, items: &[ItemId], nodes: &mut Vec<NodeId>) {
         for block in items.chunks(BLOCK) {
-            let mut guessed = [None; BLOCK];
-            for (item, guessed) in block.iter().zip(&mut guessed) {
-                *guessed = self.nodes.get(self.guess(*item)).copied();
+            let mut guesses = [(0, NodeId(0)); BLOCK];
+            for (item, guess) in block.iter().zip(&mut guesses) {
+                let place = self.guess(*item);
+                *guess = (place, self.nodes.get(place).copied().unwrap_or(NodeId(0)));
             }
-            for (item, guessed) in block.iter().zip(guessed) {
-                let found = guessed.filter(|node| self.ids.get(node.index()) == Some(item));
-                nodes.extend(found.or_else(|| self.search(*item)));
+            let mut found = [0; BLOCK];
+            for ((_, node), found) in guesses.iter().zip(&mut found) {
+                *found = self.ids.get(node.index()).copied().unwrap_or_default();
+            }
+            for ((item, (place, node)), found) in block.iter().zip(guesses).zip(found) {
+                let hit = found == *item && !self.nodes.is_empty();
+                nodes.extend(if hit { Some(node) } else { self.search(*item, place) });
             }
         }
     }
@@ -62,27 +69,27 @@ impl<'a> IdLookup<'a> {
         Some((node, *self.ids.get(node.index())?))
     }
 
-    /// Searches by guesses between ids known to be below and above, then by halves.
-    fn search(&self, item: ItemId) -> Option<NodeId> {
+    /// Searches from a first guess on: by guesses between ids known to be below and above, then by
+    /// halves.
+    fn search(&self, item: ItemId, guess: usize) -> Option<NodeId> {
         let (mut low, mut high) = (0, self.nodes.len());
         // Ids at the ends of what is left, which is `low..high`.
-        let (mut below, mut above) = (self.first, self.at(high.checked_sub(1)?)?.1);
+        let (mut below, mut above) = (self.first, self.last);
+        let mut middle = guess;
         for step in 0.. {
+            let (node, found) = self.at(middle)?;
+            match found.cmp(&item) {
+                Ordering::Equal => return Some(node),
+                Ordering::Less => (low, below) = (middle + 1, found),
+                Ordering::Greater => (high, above) = (middle, found),
+            }
             if low >= high {
                 return None;
             }
-            let middle = if step < GUESSES && below < above && (below..=above).contains(&item) {
+            middle = low + (high - low) / 2;
+            if step < GUESSES && below < above && (below..=above).contains(&item) {
                 let part = (item - below) as f64 / (above - below) as f64;
-                low + ((high - 1 - low) as f64 * part) as usize
-            } else {
-                low + (high - low) / 2
-            };
-            let middle = middle.min(high - 1);
-            let (node, found) = self.at(middle)?;
-            match found.cmp(&item) {
-                std::cmp::Ordering::Equal => return Some(node),
-                std::cmp::Ordering::Less => (low, below) = (middle + 1, found),
-                std::cmp::Ordering::Greater => (high, above) = (middle, found),
+                middle = (low + ((high - low) as f64 * part) as usize).min(high - 1);
             }
         }
         None
