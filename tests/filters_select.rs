@@ -120,11 +120,11 @@ fn items() -> Items {
     let text = |row: usize| words[(numbers[row] % 1000).ilog10().min(3) as usize];
 
     items.push("flag", ColumnKind::Bool, |row| {
-        (numbers[row] % 9 > 0).then_some(AttributeValue::Bool(numbers[row] % 4 == 1))
+        (!numbers[row].is_multiple_of(9)).then_some(AttributeValue::Bool(numbers[row] % 4 == 1))
     });
     items.push("whole", ColumnKind::Bool, |row| Some(AttributeValue::Bool(row % 3 == 0)));
     items.push("text", ColumnKind::Category, |row| {
-        (numbers[row] % 1000 > 0).then(|| AttributeValue::Text(text(row)))
+        (!numbers[row].is_multiple_of(1000)).then(|| AttributeValue::Text(text(row)))
     });
     items.push("region", ColumnKind::Category, |row| {
         Some(AttributeValue::Text(words[(row / 40_000) % 4]))
@@ -150,7 +150,7 @@ fn items() -> Items {
     });
     // Values so few that there are no steps.
     items.push("time", ColumnKind::Timestamp, |row| {
-        (numbers[row] % 50 == 0).then_some(AttributeValue::Timestamp(numbers[row] as i64))
+        numbers[row].is_multiple_of(50).then_some(AttributeValue::Timestamp(numbers[row] as i64))
     });
     items
 }

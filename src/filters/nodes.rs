@@ -20,7 +20,7 @@ impl NodeSet {
     /// All `n` nodes of a segment.
     pub fn all(n: u32) -> Self {
         let mut words = vec![u64::MAX; (n as usize).div_ceil(64)];
-        if let Some(last) = words.last_mut().filter(|_| n % 64 > 0) {
+        if let Some(last) = words.last_mut().filter(|_| !n.is_multiple_of(64)) {
             *last = (1 << (n % 64)) - 1;
         }
         Self::of_words(words)

@@ -174,11 +174,11 @@ pub(super) fn build(column: &ColumnView<'_>) -> Vec<u8> {
     bytes[..8].copy_from_slice(&rows.to_le_bytes());
     bytes[8..16].copy_from_slice(&(codes as u64).to_le_bytes());
     let mut start = 0;
-    for code in 0..codes {
+    for (code, end) in ends.iter().take(codes).enumerate() {
         let at = offset_at(code as u64);
         let begin = bytes.len() as u64;
         bytes[at..at + 8].copy_from_slice(&begin.to_le_bytes());
-        let end = ends[code] as usize;
+        let end = *end as usize;
         let mut set: RoaringBitmap = nodes[start..end].iter().copied().collect();
         set.optimize();
         // Writing to a vector does not fail.
