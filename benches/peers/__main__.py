@@ -11,8 +11,11 @@ from pathlib import Path
 from . import datasets, stored
 from .client import WorkerError
 from .duel import DuelError, DuelOptions, duel
-from .engines import PEERS
+from .engines import FILTERED, PEERS
+from .filters import FilterOptions, FiltersError
+from .filters import measure as measure_filters
 from .measure import TRIES
+from .predicates import FilterError
 from .recall import IdsError
 from .summary import summary
 from .tune import Options, TuneError, tune
@@ -24,10 +27,15 @@ EXAMPLES = """examples:
   python -m peers tune fashion-mnist-784.hdf5 --engines hnswlib,scann
   python -m peers duel fashion-mnist-784.hdf5 --ours ../target/release/index-tools
   python -m peers duel fashion-mnist-784.hdf5 --ours ../target/release/index-tools --against-itself
+  python -m peers filters tt --workload tt/filters --ours ../target/release/index-tools
 """
 
 ROUNDS, ROUNDS_ALONE = 5, 15
 """Of a duel; alone is against itself: few configurations, whose interval should be narrow."""
+
+FAULTS = (datasets.DatasetError, FilterError, IdsError, WorkerError, OSError)
+FAULTS += (TuneError, DuelError, FiltersError)
+"""What is told in a line."""
 
 SHOWN = {"epilog": EXAMPLES, "formatter_class": argparse.RawDescriptionHelpFormatter}
 """How each command's help ends."""
@@ -120,6 +128,65 @@ def duel_parser(commands) -> None:
     )
 
 
+def filtered_names(text: str) -> list[str]:
+    wanted = [name.strip() for name in text.split(",") if name.strip()]
+    for name in wanted:
+        if name not in FILTERED:
+            known = ", ".join(FILTERED)
+            raise argparse.ArgumentTypeError(f"no engine {name!r} with filters, known are {known}")
+    return wanted
+
+
+def filters_parser(commands) -> None:
+    parser = commands.add_parser(
+        "filters",
+        help="measure engines under the filters of a workload",
+        description="Measures engines under the filters of a workload, group by group, in turns.",
+        **SHOWN,
+    )
+    parser.add_argument("dataset", metavar="DATASET", help="HDF5 file, or folder of a dataset.toml")
+    parser.add_argument(
+        "--workload",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="what index-tools datasets generate filters wrote",
+    )
+    parser.add_argument(
+        "--engines", type=filtered_names, metavar="A,B", help=f"which: {', '.join(FILTERED)}"
+    )
+    parser.add_argument(
+        "--shapes", type=lambda text: text.split(","), metavar="A,B", help="only these groups"
+    )
+    parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="[%(default)s]")
+    parser.add_argument("--k", type=int, default=10, help="answers [%(default)s]")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="[%(default)s]")
+    parser.add_argument("--min-seconds", type=float, default=1.0, help="of a round [%(default)s]")
+    parser.add_argument(
+        "--floor", type=float, default=20.0, metavar="QPS", help="leave a ladder [%(default)s]"
+    )
+    parser.add_argument("--pin", type=int, metavar="CPU", help="search on this processor")
+    parser.add_argument("--threads", type=int, help="threads of builds [one a core]")
+    parser.add_argument(
+        "--ours",
+        default=os.environ.get(PROGRAM),
+        metavar="PROGRAM",
+        help=f"index-tools, whose sweep --filters takes turns with the peers [${PROGRAM}]",
+    )
+    parser.add_argument(
+        "--ours-args", default="", metavar="WORDS", help="more words for that sweep"
+    )
+    parser.add_argument(
+        "--merge",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE.jsonl",
+        help="lines of our sweep --filters, measured elsewhere",
+    )
+    parser.add_argument("--all-points", action="store_true", help="not only what readings need")
+
+
 def store_parser(commands) -> None:
     parser = commands.add_parser(
         "store",
@@ -163,7 +230,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         **SHOWN,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (tune_parser, duel_parser, store_parser, summary_parser, wrap_parser):
+    parsers = (tune_parser, duel_parser, filters_parser, store_parser, summary_parser, wrap_parser)
+    for add in parsers:
         add(commands)
     args = parser.parse_args(arguments)
     if args.command == "duel" and args.ours is None:
@@ -177,6 +245,9 @@ def run(args: argparse.Namespace) -> None:
         return
     if args.command == "summary":
         print(summary(args.files, f"recall_{args.recall}"))
+        return
+    if args.command == "filters":
+        run_filters(args)
         return
     if args.command == "store":
         stored.store(args.datasets, args.out, args.engines)
@@ -211,11 +282,30 @@ def run(args: argparse.Namespace) -> None:
     duel(args.datasets, args.out, options)
 
 
+def run_filters(args: argparse.Namespace) -> None:
+    options = FilterOptions(
+        workload=args.workload,
+        engines=args.engines,
+        shapes=args.shapes,
+        k=args.k,
+        rounds=args.rounds,
+        min_seconds=args.min_seconds,
+        floor=args.floor,
+        pin=args.pin,
+        program=args.ours,
+        ours=args.ours_args,
+        merge=args.merge,
+        all_points=args.all_points,
+        **({"threads": args.threads} if args.threads else {}),
+    )
+    measure_filters(args.dataset, args.out, options)
+
+
 def main(arguments: list[str] | None = None) -> int:
     args = parse(arguments)
     try:
         run(args)
-    except (datasets.DatasetError, IdsError, WorkerError, TuneError, DuelError, OSError) as error:
+    except FAULTS as error:
         print(f"peers: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

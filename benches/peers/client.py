@@ -96,7 +96,7 @@ class WorkerProcess:
         return None if self.pin is None else [self.pin]
 
     def search(
-        self, search: dict, k: int, min_seconds: float, want_ids: bool
+        self, search: dict, k: int, min_seconds: float, want_ids: bool, **more
     ) -> tuple[dict, np.ndarray | None]:
         """One round; with the ids of its first pass where they are wanted.
 
@@ -106,6 +106,7 @@ class WorkerProcess:
         with tempfile.TemporaryDirectory() as folder:
             ids = Path(folder) / "ids.npy"
             request = {"cmd": "search", "search": search, "k": k, "min_seconds": min_seconds}
+            request |= more
             busy, start = processor_seconds(self.process.pid), time.monotonic()
             reply = self.ask(request | {"ids": str(ids) if want_ids else None}, SEARCH_LIMIT)
             busy = processor_seconds(self.process.pid) - busy

@@ -124,23 +124,27 @@ def read_hdf5(path: Path) -> Dataset:
 
 def read_toml(path: Path) -> Dataset:
     """What `index-tools datasets generate` writes: `metric`, and the names of files beside it in a
-    table `files`. The set is called `name`, else as its folder is."""
+    table `files`. The set is called `name`, else as its folder is. Truth may be missing, as filters
+    need none."""
     try:
         keys = tomllib.loads(path.read_text())
     except ValueError as error:
         raise DatasetError(f"{path}: {error}") from error
     files = keys.get("files", {})
-    for key in ("base", "test", "truth_ids"):
+    for key in ("base", "test"):
         if key not in files:
             raise DatasetError(f"{path}: no key {key!r} in [files]")
     if "metric" not in keys:
         raise DatasetError(f"{path}: no key 'metric'")
+    test = np.ascontiguousarray(read_rows(path.parent / files["test"]), np.float32)
+    truth = files.get("truth_ids")
+    neighbors = np.empty((len(test), 0)) if truth is None else read_rows(path.parent / truth)
     return Dataset(
         name=str(keys.get("name", path.absolute().parent.name)),
         metric=metric_of(keys["metric"]),
         base=np.ascontiguousarray(read_rows(path.parent / files["base"]), np.float32),
-        test=np.ascontiguousarray(read_rows(path.parent / files["test"]), np.float32),
-        neighbors=read_rows(path.parent / files["truth_ids"]).astype(np.int64),
+        test=test,
+        neighbors=neighbors.astype(np.int64),
     )
 
 

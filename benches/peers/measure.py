@@ -39,9 +39,15 @@ class Bench:
         )
 
 
-def climb(ladder: list[dict], measure: Callable[[dict], dict | None], floor: float) -> list[dict]:
-    """Measures a ladder from its low end, up to where everything is found, nothing is gained, or
-    the speed falls below `floor` queries a second. Refused points are left out."""
+def climb(
+    ladder: list[dict],
+    measure: Callable[[dict], dict | None],
+    floor: float,
+    least: float = 0.0,
+) -> list[dict]:
+    """Measures a ladder from its low end, up to where everything is found, nothing is gained (from
+    the recall `least` on), or the speed falls below `floor` queries a second. Refused points are
+    left out."""
     rows: list[dict] = []
     for search in ladder:
         row = measure(search)
@@ -50,6 +56,7 @@ def climb(ladder: list[dict], measure: Callable[[dict], dict | None], floor: flo
         rows.append(row)
         recalls = [row["recall_distance"] for row in rows[-3:]]
         flat = len(recalls) == 3 and max(recalls) - recalls[0] < LEAST_GAIN
+        flat = flat and max(recalls) >= least
         if row["recall_distance"] >= ALL_FOUND or row["qps"] < floor or flat:
             break
     return rows

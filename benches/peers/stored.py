@@ -50,8 +50,8 @@ def stored_lines(summary: dict | None) -> list[dict]:
 
 
 def summary(tuned: Path, name: str, threads: int) -> dict | None:
-    """What `tune` noted of an engine here, else what the repository has, of this processor if it has
-    that: the same keys, and `stored`, which says where and when that was measured."""
+    """What `tune` noted of an engine here, else what the repository has, of this processor if it
+    has that: the same keys, and `stored`, which says where and when that was measured."""
     here = read_summary(tuned, name)
     lines = results.read(FOLDER / tuned.name / f"{name}.jsonl")
     if not lines or (here and not here["skipped"]):

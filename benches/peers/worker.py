@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,8 +41,11 @@ class WorkerFault(Exception):
 class Worker:
     """Answers the commands of one conversation."""
 
+    find = staticmethod(peer)
+    """Gives the engine of a name."""
+
     def __init__(self, name: str):
-        self.name, self.peer = name, peer(name)
+        self.name, self.peer = name, self.find(name)
         self.queries: np.ndarray | None = None
 
     def answer(self, request: dict) -> dict:
@@ -54,7 +58,7 @@ class Worker:
         dataset = datasets.read(request["dataset"])
         folder = index_folder(self.peer, dataset, request["build"], Path(request["cache"]))
         if not (folder / "built.json").is_file():
-            build_in_child(self.name, request["dataset"], request["build"], folder)
+            build_in_child(self.peer, request["dataset"], request["build"], folder)
         figures = json.loads((folder / "built.json").read_text())
         base, queries = dataset.prepared()
         n, dim = base.shape
@@ -111,9 +115,23 @@ class Worker:
         return answers
 
 
-def percentiles(latencies: list[int] | None) -> dict:
+class Timer:
+    """Seconds on the clock and on processors since it was made."""
+
+    def __init__(self):
+        self.start = time.perf_counter(), time.process_time()
+
+    def wall(self) -> float:
+        return time.perf_counter() - self.start[0]
+
+    def cpu(self) -> float:
+        return time.process_time() - self.start[1]
+
+
+def percentiles(latencies: Sequence[int] | np.ndarray | None) -> dict:
+    """Microseconds, of nanoseconds."""
     shares = {"p50_us": 50, "p95_us": 95, "p99_us": 99, "p999_us": 99.9}
-    if not latencies:
+    if latencies is None or not len(latencies):
         return dict.fromkeys(shares)
     values = np.percentile(np.asarray(latencies) / 1000, list(shares.values()))
     return {key: float(value) for key, value in zip(shares, values, strict=True)}
@@ -130,11 +148,11 @@ def index_folder(engine: Peer, dataset: datasets.Dataset, build: dict, cache: Pa
     """Where an index is kept: by set, engine, its version and every build parameter."""
     key = json.dumps([engine.version(), dataset.fingerprint(), build], sort_keys=True)
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-    return cache / dataset.name / engine.name / digest
+    return cache / dataset.name / (engine.index_name or engine.name) / digest
 
 
-def build_in_child(name: str, dataset: str, build: dict, folder: Path) -> None:
-    command = [sys.executable, "-m", "peers.worker", name, "--build", json.dumps(build)]
+def build_in_child(engine: Peer, dataset: str, build: dict, folder: Path) -> None:
+    command = [*engine.command(None), "--build", json.dumps(build)]
     command += ["--dataset", dataset, "--folder", str(folder)]
     environment = {**os.environ, **thread_environment(build["threads"])}
     child = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=2)
@@ -142,13 +160,13 @@ def build_in_child(name: str, dataset: str, build: dict, folder: Path) -> None:
         raise WorkerFault(f"the build ended with status {child.returncode}")
 
 
-def build_index(name: str, dataset_path: str, build: dict, folder: Path) -> None:
+def build_index(engine: Peer, dataset_path: str, build: dict, folder: Path) -> None:
     """Builds and saves; the folder appears whole or not at all."""
     with contextlib.suppress(OSError):
         os.sched_setaffinity(0, range(os.cpu_count() or 1))
-    engine, dataset = peer(name), datasets.read(dataset_path)
+    dataset = datasets.read(dataset_path)
     if dataset.metric not in engine.metrics:
-        raise WorkerFault(f"{name} does not know the metric {dataset.metric}")
+        raise WorkerFault(f"{engine.name} does not know the metric {dataset.metric}")
     base, _ = dataset.prepared()
     metric, n, key = dataset.metric, len(base), engine.version()
     del dataset
@@ -174,7 +192,7 @@ def build_index(name: str, dataset_path: str, build: dict, folder: Path) -> None
     partial.rename(folder)
 
 
-def converse(name: str) -> None:
+def converse(worker: type[Worker], name: str) -> None:
     """Reads commands until `quit` or the end of input.
 
     Libraries that print would break the lines: descriptor 1 is theirs to be thrown on stderr, the
@@ -182,19 +200,19 @@ def converse(name: str) -> None:
     """
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    worker = Worker(name)
+    held = worker(name)
     for line in sys.stdin:
         try:
             request = json.loads(line)
             if request.get("cmd") == "quit":
                 return
-            reply = worker.answer(request)
+            reply = held.answer(request)
         except Exception as error:  # the conversation goes on, the caller decides
             reply = {"ok": False, "error": f"{type(error).__name__}: {error}"}
         out.write(json.dumps(reply) + "\n")
 
 
-def main() -> None:
+def main(worker: type[Worker]) -> None:
     parser = argparse.ArgumentParser(prog="peers.worker")
     parser.add_argument("name")
     parser.add_argument("--build", type=json.loads)
@@ -203,10 +221,10 @@ def main() -> None:
     args = parser.parse_args()
     die_with_parent()
     if args.build is None:
-        converse(args.name)
+        converse(worker, args.name)
     else:
-        build_index(args.name, args.dataset, args.build, args.folder)
+        build_index(worker.find(args.name), args.dataset, args.build, args.folder)
 
 
 if __name__ == "__main__":
-    main()
+    main(Worker)

@@ -24,11 +24,28 @@ ENGINES = {
     "symphonyqg": ("symphonyqg", "SymphonyQg"),
 }
 PEERS = tuple(name for name in ENGINES if name != OURS)
+FILTERED = {
+    "qdrant-edge": ("qdrant", "QdrantEdge"),
+    "qdrant-edge-acorn": ("qdrant", "QdrantEdgeAcorn"),
+    "faiss-hnsw": ("filtered", "FaissHnswFiltered"),
+    "hnswlib": ("filtered", "HnswlibNative"),
+    "usearch": ("filtered", "UsearchNative"),
+}
+"""Those that are asked under filters."""
 
 
 def peer(name: str) -> Peer:
     """The engine of that name; its library is not imported yet."""
-    if name not in ENGINES:
-        raise KeyError(f"no engine {name!r}, known are {', '.join(ENGINES)}")
-    module, cls = ENGINES[name]
+    return found(ENGINES, name)
+
+
+def filtered_peer(name: str):
+    """The engine of that name that is asked under filters."""
+    return found(FILTERED, name)
+
+
+def found(engines: dict[str, tuple[str, str]], name: str):
+    if name not in engines:
+        raise KeyError(f"no engine {name!r}, known are {', '.join(engines)}")
+    module, cls = engines[name]
     return getattr(import_module(f".{module}", __package__), cls)()

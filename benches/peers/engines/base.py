@@ -35,6 +35,8 @@ class Peer:
     """True: there is no batch call, the worker loops over `search_one` in Python."""
     takes_queries = True
     """Whether its worker can be told to ask only the first queries."""
+    index_name: str | None = None
+    """Engines of one such name share their indexes; None: its own."""
     needs_base = False
     """True: `load` gets the base rows because the index files lack them."""
 
