@@ -6,7 +6,7 @@ set's folder under `filters-WORKLOAD`:
 
 | path | content |
 |---|---|
-| `groups/` | prepared groups, kept from run to run |
+| `groups-DIGEST/` | prepared groups, kept from run to run |
 | `run-TIME/ENGINE.jsonl` | result lines |
 | `run-TIME/report.md` | speeds and ratios at fixed recalls, by group |
 | `run-TIME/logs/`, `run-TIME/ours-*.jsonl` | what processes said, and our lines of each round |
@@ -36,7 +36,7 @@ from .machine import cores
 from .measure import climb
 from .recall import IdsError
 from .tune import set_folder
-from .workload import ATTRIBUTES, Group, GroupJudge, Workload
+from .workload import ATTRIBUTES, FILES, Group, GroupJudge, Workload
 
 TARGETS = (0.90, 0.95, 0.99)
 SCAN_SECONDS = 0.3
@@ -98,7 +98,7 @@ class FilterRun:
         if not self.groups:
             raise FiltersError(f"{options.workload}: no group of {', '.join(wanted or [])}")
         folder = set_folder(out, self.dataset) / f"filters-{self.workload.name}"
-        self.prepared = folder / f"groups-{self.workload.digest()}"
+        self.prepared = folder / f"groups-{self.workload.digest(*FILES)}"
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         self.folder = folder / f"run-{stamp}"
         self.notes: list[str] = []
@@ -164,7 +164,7 @@ class FilterRun:
         if engine.needs_attributes:
             build["attributes"] = {
                 "file": str((self.workload.folder / ATTRIBUTES).absolute()),
-                "digest": self.workload.digest(),
+                "digest": self.workload.digest(ATTRIBUTES),
                 "names": self.workload.attribute_names(),
             }
         log = self.folder / "logs" / f"{name}.log"

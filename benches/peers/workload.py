@@ -20,6 +20,8 @@ from .datasets import Dataset, DatasetError, metric_of
 from .recall import SLACK, checked_ids, hits, true_distances
 
 ATTRIBUTES, EXCLUDED = "attributes.parquet", "excluded.parquet"
+FILES = ("filters.jsonl", ATTRIBUTES, EXCLUDED)
+"""What decides which items pass."""
 PERCENTILE = 0.05
 
 
@@ -91,13 +93,11 @@ class Workload:
         filters = (names(filter) for group in self.groups for filter in group.filters)
         return sorted(set().union(*filters))
 
-    def digest(self) -> str:
-        """Tells attributes apart."""
+    def digest(self, *files: str) -> str:
+        """Tells files of the folder apart; one that is missing counts as empty."""
         digest = hashlib.sha256()
-        path = self.folder / ATTRIBUTES
-        if path.is_file():
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256")
+        for path in (self.folder / name for name in files):
+            digest.update(path.read_bytes() if path.is_file() else b"")
         return digest.hexdigest()[:16]
 
     def excluded_lists(self) -> list[np.ndarray]:
