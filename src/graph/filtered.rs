@@ -35,10 +35,10 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// How many distances it pays for.
-    fn distances(&self) -> usize {
+    /// How many nodes it lets a search expand, about.
+    fn expansions(&self) -> usize {
         // A float beyond all integers becomes the largest.
-        (self.limit / self.distance) as usize
+        (self.limit / (FRESH_AT_LEAST * self.distance)) as usize
     }
 
     /// Takes what was done out of it.
@@ -63,6 +63,10 @@ impl Budget {
 
 /// The share of the pass rate expected that is taken for a mistake if no more is met.
 const SUSPECT: f32 = 0.25;
+
+/// Distances of an expanded node, fewer than which are found only where a search has been nearly
+/// everywhere.
+const FRESH_AT_LEAST: f32 = 4.0;
 
 /// Neighbors that were looked at before anything is concluded from how many pass: with fewer, an
 /// expected tenth could be met as a fortieth by chance.
@@ -99,8 +103,9 @@ impl Met {
 
 impl Beam {
     /// Searches one layer from `entries`, or on from where the last search stopped, and leaves the
-    /// closest nodes found that `admit` lets pass in [`Beam::found_among`]. It is over when neither the
-    /// `ef` closest of all nodes nor the `results` closest of those that pass are left to expand.
+    /// closest nodes found that `admit` lets pass in [`Beam::found_among`]. [`Reach`]
+    /// has `ef` of all nodes, and at most `results` that pass are kept; [`candidates`] says how many of
+    /// all must be expanded.
     #[inline(always)]
     pub fn walk_among<S: Scorer, A: Admit>(
         &mut self,
@@ -112,10 +117,7 @@ impl Beam {
         budget: &Budget,
     ) -> (BeamStats, Met, End) {
         if entries.is_some() {
-            let expected = reach.ef.max((results as f32 / budget.expected) as usize);
-            // Nothing is let go of for want of room before the budget is spent.
-            let room = reach.ef.max(budget.distances()).min(layer.len());
-            self.pool.reset_roomy(2 * expected, room, Stop::NEVER);
+            self.pool.reset(reach.ef.max(budget.expansions()).min(layer.len()), Stop::NEVER);
             self.admitted.reset(results, Stop::NEVER);
             self.visited.reset(layer.len());
         }
@@ -124,7 +126,7 @@ impl Beam {
         let fresh = search.enter(entries);
         search.offer_all(fresh, reach);
         let end = loop {
-            let Some(node) = search.next() else { break End::Converged };
+            let Some(node) = search.next() else { break search.exhausted() };
             let beam = &mut *search.beam;
             let list = layer.list(node);
             let fresh = beam.visited.insert(list, &mut beam.batch[..list.len()]);
@@ -190,6 +192,17 @@ struct Filtered<'a, S, A> {
     met: Met,
     /// Nodes that were expanded; fewer than lists that were read.
     expanded: u64,
+    /// Candidates of a walk; more than there can be until `k` were found that pass.
+    wanted: usize,
+}
+
+/// How many candidates a walk expands whose `k`th result is the candidate of this `rank`. As many more
+/// than `rank` as an unfiltered search has more than `k`: some for finding the way, and a share that
+/// falls with `k`, since the last of few are less sure to be the closest. Results that lie behind many
+/// that do not pass, since those near the query do not, get as many more.
+pub fn candidates(ef: usize, k: usize, rank: usize) -> usize {
+    let more = 1.0 + 1.6 / (k as f32).sqrt();
+    ef.max((0.6 * ef as f32 + more * rank as f32) as usize)
 }
 
 impl<'a, S: Scorer, A: Admit> Filtered<'a, S, A> {
@@ -201,7 +214,8 @@ impl<'a, S: Scorer, A: Admit> Filtered<'a, S, A> {
         (reach, budget): (Reach, &'a Budget),
     ) -> Self {
         let (stats, met, deadline) = (BeamStats::default(), Met::default(), reach.deadline);
-        Self { beam, layer, scorer, admit, deadline, budget, stats, met, expanded: 0 }
+        let (expanded, wanted) = (0, usize::MAX);
+        Self { beam, layer, scorer, admit, deadline, budget, stats, met, expanded, wanted }
     }
 
     /// Puts where a search comes in into the batch; how many there are.
@@ -234,8 +248,8 @@ impl<'a, S: Scorer, A: Admit> Filtered<'a, S, A> {
         self.stats.distances += fresh as u64;
     }
 
-    /// [`Filtered::offer`], and those that pass as results. What is farther than the `ef`th candidate and
-    /// than the last result is of no interest any more.
+    /// [`Filtered::offer`], and those that pass as results. What is farther than the candidates that are
+    /// wanted is of no interest any more.
     #[inline(always)]
     fn offer_all(&mut self, fresh: usize, Reach { ef, stop, .. }: Reach) {
         self.offer(fresh);
@@ -248,16 +262,16 @@ impl<'a, S: Scorer, A: Admit> Filtered<'a, S, A> {
             passed += usize::from(self.admit.admit(node));
         }
         admitted.insert(&batch[..passed], &distances[..passed]);
-        if let Some(key) = pool.key_at(ef) {
-            pool.lower_limit(admitted.limit().max(key));
-        }
-        if stop.slack < f32::INFINITY
-            && let Some(kth) = admitted.key_at(stop.k)
-        {
-            pool.lower_limit(stop.farthest(kth));
-        }
         self.met.tested += fresh as u64;
         self.met.passed += passed as u64;
+        let Some(kth) = admitted.key_at(stop.k) else { return };
+        self.wanted = candidates(ef, stop.k, pool.rank(kth));
+        if let Some(key) = pool.key_at(self.wanted) {
+            pool.lower_limit(key);
+        }
+        if stop.slack < f32::INFINITY {
+            pool.lower_limit(stop.farthest(kth));
+        }
     }
 
     /// Fills the batch with nodes not seen before that pass: neighbors of `node`, then, while they are
@@ -326,6 +340,12 @@ impl<'a, S: Scorer, A: Admit> Filtered<'a, S, A> {
             }
         }
         None
+    }
+
+    /// Whether a walk that has nothing left to expand has found all that it could: not if it had no room
+    /// for the candidates that are wanted.
+    fn exhausted(&self) -> End {
+        if self.wanted > self.beam.pool.capacity() { End::OverBudget } else { End::Converged }
     }
 
     /// Whether a search through nodes that pass may have come to its end: where hardly any do, it is

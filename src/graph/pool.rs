@@ -10,7 +10,7 @@ use crate::types::{Neighbor, NodeId};
 /// bit 63           32 31          1      0
 ///     distance, sortable   node      expanded
 /// ```
-/// Lists over 2,048 come in two parts, so that an insertion does not move thousands of entries:
+/// Lists that grow over 2,048 come in two parts, so that an insertion does not move thousands of entries:
 /// new ones enter `recent`, which is merged into `list` when it is full. Both parts together are
 /// at any time what the one list would be.
 #[derive(Debug, Default)]
@@ -18,7 +18,7 @@ pub struct Pool {
     list: List,
     recent: List,
     capacity: usize,
-    /// Whether new entries enter `recent`.
+    /// Whether the list has grown so long that new entries enter `recent`.
     long: bool,
     /// Keys from here on are of no interest.
     limit: u64,
@@ -160,15 +160,9 @@ impl List {
 impl Pool {
     /// Empties the pool and lets it hold `capacity` entries.
     pub fn reset(&mut self, capacity: usize, stop: Stop) {
-        self.reset_roomy(capacity, capacity, stop);
-    }
-
-    /// The same, where about `expected` entries are to be held, and up to `capacity` may be.
-    pub fn reset_roomy(&mut self, expected: usize, capacity: usize, stop: Stop) {
         self.list.reset(capacity);
-        self.long = expected > LONG;
-        self.recent.reset(if self.long { RECENT } else { 0 });
-        self.capacity = capacity;
+        self.recent.reset(if capacity > LONG { RECENT } else { 0 });
+        (self.capacity, self.long) = (capacity, false);
         self.limit = u64::MAX;
         self.stop = stop;
     }
@@ -177,6 +171,7 @@ impl Pool {
     #[inline(always)]
     pub fn insert(&mut self, nodes: &[NodeId], distances: &[f32]) {
         let keys = nodes.iter().zip(distances).map(|(node, distance)| key(*distance, *node));
+        self.long |= self.list.keys.len() > LONG;
         if self.long {
             return self.insert_long(keys);
         }
@@ -236,10 +231,18 @@ impl Pool {
         last(new, low).max(last(old, rank - low)).unwrap_or(u64::MAX)
     }
 
-    /// Keys that are of interest lie below this.
+    /// How many can be held.
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// How many keys are at or below this one.
     #[inline(always)]
-    pub(super) fn limit(&self) -> u64 {
-        self.limit
+    pub(super) fn rank(&self, key: u64) -> usize {
+        // An entry that is expanded is no other key.
+        let within =
+            |list: &List| list.keys.partition_point(|other| *other | EXPANDED <= key | EXPANDED);
+        within(&self.list) + within(&self.recent)
     }
 
     /// The key that as many as `rank` are at or below; none where fewer are held.

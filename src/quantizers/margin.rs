@@ -13,12 +13,20 @@
 //! of the query. [`CodeKind::I8`] has this bound: what lies beyond it is farther, for sure.
 //!
 //! The bound of [`CodeKind::U4`] would be a fifteenth of the range and shut nothing out. There it is six
-//! standard deviations of a rounding error that has no preferred direction: each component is off by up
-//! to one scale either way, all the same likely, which gives `‖q'‖ · scale / √3` for a product. Nothing
-//! is proven by it.
+//! standard deviations of a rounding error that has no preferred direction, `‖q'‖ · scale / √3` for a
+//! product. Nothing is proven by it.
 
 use super::{CodeBounds, CodeKind, CodeTerms, Codes, QueryCodes};
 use crate::types::{Metric, NodeId};
+
+/// Components of an i8 code are off by up to half a scale either way, all the same likely; those of a u4
+/// code by up to one.
+fn deviation_in_scales(kind: CodeKind) -> f32 {
+    match kind {
+        CodeKind::I8 => 1.0 / 12_f32.sqrt(),
+        CodeKind::U4 => 1.0 / 3_f32.sqrt(),
+    }
+}
 
 /// Standard deviations that a margin of [`CodeKind::U4`] is wide.
 const DEVIATIONS: f32 = 6.0;
@@ -35,6 +43,7 @@ pub struct Margin<'a> {
     per_norm: f32,
     rounding: f32,
     widest: f32,
+    deviation_per_scale: f32,
     /// Whether no distance is ever farther off.
     pub proven: bool,
 }
@@ -44,6 +53,11 @@ impl Margin<'_> {
     #[inline(always)]
     pub fn of(&self, node: NodeId) -> f32 {
         self.at(self.codes.terms(node))
+    }
+
+    /// How far off the distance of one row usually is: a standard deviation.
+    pub fn deviation(&self, node: NodeId) -> f32 {
+        self.deviation_per_scale * self.codes.terms(node).scale
     }
 
     /// Of any row.
@@ -73,14 +87,17 @@ impl QueryCodes {
         let factor =
             if rho < 0.7 { 1.0 / ((1.0 - rho) * (1.0 - rho * rho).sqrt()) } else { f32::INFINITY };
         let of_query = products * 0.5 * dim.sqrt() * step * factor;
-        let (per_scale, proven) = match codes.layout.kind {
+        let kind = codes.layout.kind;
+        let deviation_per_scale = products * norm * deviation_in_scales(kind);
+        let (per_scale, proven) = match kind {
             CodeKind::I8 => (products * 0.5 * dim.sqrt() * norm * factor, true),
-            CodeKind::U4 => (products * DEVIATIONS * norm / 3_f32.sqrt(), false),
+            CodeKind::U4 => (DEVIATIONS * deviation_per_scale, false),
         };
         let CodeBounds { norm: longest, terms } = codes.bounds;
         let rounding = ROUNDING * products * (norm * longest + terms.half_square + norm * norm);
+        let (per_norm, widest) = (of_query, 0.0);
         let mut margin =
-            Margin { codes, per_scale, per_norm: of_query, rounding, widest: 0.0, proven };
+            Margin { codes, per_scale, per_norm, rounding, widest, deviation_per_scale, proven };
         margin.widest = margin.at(terms);
         margin
     }

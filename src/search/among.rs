@@ -187,8 +187,9 @@ impl<K: CodeType> Operation for AmongCodes<'_, K> {
         let metric = task.target.metric;
         prepared.prepare(metric, query, scale, codes);
         let margin = prepared.margin(metric, codes);
-        let of = |node| margin.of(node);
-        let done = task.answer(&prepared.scorer::<I, K>(isa, codes), (of, margin.widest()));
+        let (of, deviation) = (|node| margin.of(node), |node| margin.deviation(node));
+        let scorer = prepared.scorer::<I, K>(isa, codes);
+        let done = task.answer(&scorer, (of, margin.widest()), deviation);
         (done, margin.proven)
     }
 }
@@ -207,18 +208,23 @@ impl<E: Element> Operation for AmongRows<'_, E> {
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> (Done, bool) {
         let Self { task, rows, query, form } = self;
-        (task.answer(&RowScorer { isa, rows, query, form }, (|_| 0.0, 0.0)), true)
+        (task.answer(&RowScorer { isa, rows, query, form }, (|_| 0.0, 0.0), |_| 0.0), true)
     }
 }
 
 impl Task<'_> {
     /// Leaves what may be in the answer in `candidates`.
     #[inline(always)]
-    fn answer<S: Scorer>(mut self, scorer: &S, margin: (impl Fn(NodeId) -> f32, f32)) -> Done {
+    fn answer<S: Scorer>(
+        mut self,
+        scorer: &S,
+        margin: (impl Fn(NodeId) -> f32, f32),
+        deviation: impl Fn(NodeId) -> f32,
+    ) -> Done {
         let mut stats = BeamStats::default();
         self.candidates.clear();
         if matches!(self.planned.plan, Plan::TwoHop | Plan::Walk) {
-            let end = self.traverse(scorer, &mut stats);
+            let end = self.traverse(scorer, &mut stats, deviation);
             if self.candidates.len() >= self.reach.stop.k || end == End::Deadline {
                 return Done { plan: self.planned.plan, stats };
             }
@@ -235,7 +241,12 @@ impl Task<'_> {
 
     /// Searches the graph. Leaves no candidates where that would take, or took, too much.
     #[inline(always)]
-    fn traverse<S: Scorer>(&mut self, scorer: &S, stats: &mut BeamStats) -> End {
+    fn traverse<S: Scorer>(
+        &mut self,
+        scorer: &S,
+        stats: &mut BeamStats,
+        deviation: impl Fn(NodeId) -> f32,
+    ) -> End {
         let (words, layout) = self.target.levels;
         let (layers, slot) = layout.top_down(words);
         let (entries, down) = descend(self.beam, scorer, layers, slot, layout.entries());
@@ -262,7 +273,7 @@ impl Task<'_> {
                     budget = Budget { list: 0.0, expected: estimate.pass_rate, ..budget };
                 }
                 End::Converged | End::Deadline => {
-                    self.take_found();
+                    self.take_found(&deviation);
                     return end;
                 }
                 End::OverBudget => return end,
@@ -302,15 +313,35 @@ impl Task<'_> {
         self.beam.walk_among(layer, scorer, &self.admit, entries, self.reach, budget)
     }
 
-    fn take_found(&mut self) {
+    /// Takes the closest of what was found, unless they lie closer together than codes can tell apart:
+    /// where thousands that are closer are excluded, those that come next are all about equally far.
+    fn take_found(&mut self, deviation: &impl Fn(NodeId) -> f32) {
         let found = if self.planned.plan == Plan::TwoHop {
             self.beam.found()
         } else {
             self.beam.found_among()
         };
-        let nodes = found.iter().map(|neighbor| neighbor.node);
         // Where two-hop came in from may not pass.
-        let passing = nodes.filter(|node| self.admit.admit(*node));
-        self.candidates.extend(passing.take(self.rerank));
+        let passing = found.iter().filter(|neighbor| self.admit.admit(neighbor.node));
+        let mut kth = None;
+        let mut last = None;
+        for neighbor in passing.take(self.rerank) {
+            self.candidates.push(neighbor.node);
+            last = Some(neighbor);
+            if self.candidates.len() == self.reach.stop.k {
+                kth = last;
+            }
+        }
+        if let (Some(kth), Some(last), false) = (kth, last, self.forced)
+            // Equally far are copies of one item, of which any will do.
+            && last.distance > kth.distance
+            && last.distance - kth.distance < TOO_CLOSE * deviation(kth.node)
+        {
+            self.candidates.clear();
+        }
     }
 }
+
+/// Results are too close together if those that are scored again are within so many standard deviations
+/// of what codes are off.
+const TOO_CLOSE: f32 = 0.25;

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::graph::filtered::candidates;
 use crate::types::named;
 
 /// How a query is answered.
@@ -107,9 +108,9 @@ impl Estimate {
             (self.exact_ns(costs), self.two_hop_ns(costs), self.walk_ns(costs));
         let plan = if self.k >= self.matches {
             Plan::All
-        } else if exact_ns <= two_hop_ns.min(walk_ns) {
+        } else if exact_ns <= walk_ns && exact_ns <= two_hop_ns {
             Plan::Exact
-        } else if two_hop_ns <= walk_ns {
+        } else if two_hop_ns <= walk_ns && self.pass_rate <= TWO_HOP_UP_TO {
             Plan::TwoHop
         } else {
             Plan::Walk
@@ -117,11 +118,9 @@ impl Estimate {
         Planned { plan, estimate: self, exact_ns, two_hop_ns, walk_ns }
     }
 
-    /// How many results a walk keeps: more than `k`, since the last are not sure to be the closest, and
-    /// more of them the more pass, since the candidates among which they are found then are fewer.
+    /// How many results a walk keeps.
     pub fn walk_results(self) -> usize {
-        let passing = 0.6 * self.ef as f32 * self.pass_rate;
-        (passing as usize + self.a_few_more()).min(self.matches)
+        self.ef.max(self.a_few_more()).min(self.matches)
     }
 
     /// How many results two-hop keeps: fewer candidates than a walk has find as many, since all of them
@@ -145,8 +144,8 @@ impl Estimate {
     }
 
     fn walk_ns(self, costs: &Costs) -> f32 {
-        let expanded =
-            (self.walk_results() as f32 / self.pass_rate).max(self.ef as f32) + ON_THE_WAY;
+        let rank = (self.k as f32 / self.pass_rate) as usize;
+        let expanded = candidates(self.ef, self.k, rank) as f32 + ON_THE_WAY;
         expanded * fresh(expanded) * self.degree as f32 * costs.node_ns
     }
 
@@ -177,6 +176,9 @@ const ON_THE_WAY: f32 = 12.0;
 
 /// The share of neighbors of bridges, among those that pass, that two-hop has not seen.
 const FRESH: f32 = 0.4;
+
+/// Where more pass, two-hop is a walk of fewer candidates, which it needs bridges to be as good with.
+const TWO_HOP_UP_TO: f32 = 0.4;
 
 /// Candidates of two-hop for each of a walk, at the same recall.
 const TWO_HOP_SHARE: f32 = 0.7;
