@@ -7,13 +7,14 @@ use super::{
     Account, Among, DEFAULT_EF, Scratch, SearchParams, Target, TruncatedBy, default_rerank,
     fits_codes,
 };
+use crate::filters::nodes::NodeSet;
 use crate::graph::beam::{Beam, BeamStats, Reach};
 use crate::graph::filtered::{Budget, End, Met};
 use crate::graph::levels::descend;
 use crate::graph::pool::Stop;
 use crate::graph::visited::Visited;
 use crate::kernels::{Element, Isa, Operation, dispatch};
-use crate::quantizers::{CodeType, Codes, QueryCodes};
+use crate::quantizers::{CodeKind, CodeType, Codes, QueryCodes};
 use crate::scan::{Closest, NodeStream, ScoreNodes, scan_within};
 use crate::types::{Admit, Metric, Neighbor, NodeId, Scorer};
 use crate::vectors::{Form, RowScorer, Rows};
@@ -60,6 +61,32 @@ struct Task<'a> {
 struct Done {
     plan: Plan,
     stats: BeamStats,
+    /// Whether a scan by these distances leaves out nothing that could be closer.
+    proven: bool,
+}
+
+/// A query and what is asked of it.
+struct Ask<'a> {
+    target: &'a Target<'a>,
+    query: &'a [f32],
+    form: Form<'a>,
+    passing: Option<&'a NodeSet>,
+    admit: Passing<'a>,
+    /// What is read in place of the vectors, if there is that.
+    codes: Option<Codes<'a>>,
+    reach: Reach,
+    costs: &'a Costs,
+    forced: bool,
+    rerank: usize,
+}
+
+/// Memory that a search works in.
+struct Parts<'a> {
+    beam: &'a mut Beam,
+    closest: &'a mut Closest,
+    prepared: &'a mut QueryCodes,
+    nodes: &'a mut Vec<NodeId>,
+    distances: &'a mut Vec<f32>,
 }
 
 pub(super) fn run(
@@ -70,89 +97,111 @@ pub(super) fn run(
     (among, costs): (&Among<'_>, &Costs),
     found: &mut Vec<Neighbor>,
 ) -> Account {
-    let Scratch {
-        beam, closest, excluded, codes: prepared, nodes, distances, planned: last, ..
-    } = scratch;
-    let n = target.vectors.len();
-    let mut matches = among.passing.map_or(n as u64, |passing| passing.len()) as usize;
-    excluded.reset(n);
-    let mut any = false;
-    for node in among.excluded.iter().chain(&params.exclude) {
-        if among.passing.is_none_or(|passing| passing.contains(*node)) && excluded.insert_one(*node)
-        {
-            (matches, any) = (matches - 1, true);
-        }
-    }
+    let Scratch { beam, closest, excluded, codes: prepared, nodes, distances, planned, .. } =
+        scratch;
+    let (n, passing) = (target.vectors.len(), among.passing);
+    let removed = exclude(n, params, among, excluded);
+    let matches = passing.map_or(n, |passing| passing.len() as usize) - removed;
     let k = params.k.min(matches);
     let ef = params.ef.unwrap_or(DEFAULT_EF).max(k);
-    let pass_rate = matches as f32 / n as f32;
-    let estimate =
-        Estimate { n, matches, pass_rate, k: params.k, ef, degree: target.graph.degree() };
-    let mut planned = estimate.plan(costs);
-    if planned.plan != Plan::All {
-        let asked = if params.exact { Some(Plan::Exact) } else { params.plan };
-        planned.plan = asked.unwrap_or(planned.plan);
-    }
-    *last = Some(planned);
+    let planned = *planned.insert(plan(target, params, matches, ef, costs));
     if k == 0 {
         return account(Plan::All, true, 0, BeamStats::default());
     }
     // An answer that must be exact can rest on codes only where they prove something.
-    let codes = target.codes.filter(|codes| {
-        fits_codes(query)
-            && !(params.exact && codes.layout().kind() != crate::quantizers::CodeKind::I8)
-    });
+    let proves = |codes: &Codes<'_>| !params.exact || codes.layout().kind() == CodeKind::I8;
+    let codes = target.codes.filter(|codes| fits_codes(query) && proves(codes));
     let slack = params.slack.filter(|_| codes.is_some() || target.metric != Metric::Ip);
     let stop = Stop { k, slack: slack.unwrap_or(f32::INFINITY) };
-    let rerank = codes.map_or(k, |codes| {
-        params.rerank.unwrap_or_else(|| default_rerank(codes.layout().kind(), k))
-    });
-    closest.reset(k);
-    let task = Task {
-        target,
-        nodes: match among.passing {
-            None => NodeStream::All(0..n as u32),
-            Some(passing) => match passing.listed() {
-                Some(listed) => NodeStream::List(listed.iter()),
-                None => NodeStream::of_words(passing.words()),
-            },
-        },
-        admit: Passing {
-            words: among.passing.map(|passing| passing.words()),
-            excluded: any.then_some(&*excluded),
-        },
-        reach: Reach { ef, stop, deadline: params.deadline },
-        planned,
-        costs: *costs,
-        forced: params.plan.is_some() && !params.exact,
-        rerank: rerank.max(k),
-        beam,
-        closest,
-        candidates: nodes,
+    let by_codes = |codes: Codes<'_>| default_rerank(codes.layout().kind(), k);
+    let rerank = params.rerank.or_else(|| codes.map(by_codes)).unwrap_or(k).max(k);
+    let admit = Passing {
+        words: passing.map(|passing| passing.words()),
+        excluded: (removed > 0).then_some(&*excluded),
     };
-    let (done, proven) = match codes {
-        Some(codes) => with_codes!(codes.layout().kind(), K => {
-            let (scale, kind) = (form.query_scale(), PhantomData::<K>);
-            dispatch(AmongCodes { task, codes, query, scale, prepared, kind })
-        }),
-        None => with_element!(target.vectors.element, E => {
-            let rows = target.vectors.rows::<E>();
-            dispatch(AmongRows { task, rows, query, form })
-        }),
-    };
-    let mut stats = done.stats;
-    stats.distances += nodes.len() as u64;
-    distances.clear();
-    distances.resize(nodes.len(), 0.0);
-    with_element!(target.vectors.element, E => {
-        let rows = target.vectors.rows::<E>();
-        dispatch(ScoreNodes { rows, query, form, nodes, distances });
-    });
-    let scored = nodes.iter().zip(distances.iter());
+    let reach = Reach { ef, stop, deadline: params.deadline };
+    let forced = params.plan.is_some() && !params.exact;
+    let ask = Ask { target, query, form, passing, admit, codes, reach, costs, forced, rerank };
+    let mut parts = Parts { beam, closest, prepared, nodes, distances };
+    let done = ask.search(planned, &mut parts);
+    let scored = parts.nodes.iter().zip(parts.distances.iter());
     found.extend(scored.map(|(&node, &distance)| Neighbor { distance, node }));
     found.sort_unstable();
     found.truncate(k);
-    account(done.plan, proven, matches, stats)
+    account(done.plan, done.proven, matches, done.stats)
+}
+
+/// Marks what must not be returned of what passes; how many that are.
+fn exclude(n: usize, params: &SearchParams, among: &Among<'_>, excluded: &mut Visited) -> usize {
+    excluded.reset(n);
+    let passes = |node: NodeId| among.passing.is_none_or(|passing| passing.contains(node));
+    let given = among.excluded.iter().chain(&params.exclude);
+    given.filter(|node| passes(**node) && excluded.insert_one(**node)).count()
+}
+
+/// The cheapest plan, or the one that is asked for.
+fn plan(
+    target: &Target<'_>,
+    params: &SearchParams,
+    matches: usize,
+    ef: usize,
+    costs: &Costs,
+) -> Planned {
+    let (n, degree, k) = (target.vectors.len(), target.graph.degree(), params.k);
+    let pass_rate = matches as f32 / n as f32;
+    let mut planned = Estimate { n, matches, pass_rate, k, ef, degree }.plan(costs);
+    if planned.plan != Plan::All {
+        let asked = if params.exact { Some(Plan::Exact) } else { params.plan };
+        planned.plan = asked.unwrap_or(planned.plan);
+    }
+    planned
+}
+
+impl Ask<'_> {
+    /// Leaves what may be in the answer in `nodes`, with the distances of their vectors.
+    fn search(&self, planned: Planned, parts: &mut Parts<'_>) -> Done {
+        let Self { target, query, form, passing, codes, .. } = *self;
+        let Parts { beam, closest, prepared, nodes, distances } = parts;
+        closest.reset(self.reach.stop.k);
+        let task = Task {
+            target,
+            nodes: match passing {
+                None => NodeStream::All(0..target.vectors.len() as u32),
+                Some(passing) => match passing.listed() {
+                    Some(listed) => NodeStream::List(listed.iter()),
+                    None => NodeStream::of_words(passing.words()),
+                },
+            },
+            admit: self.admit,
+            reach: self.reach,
+            planned,
+            costs: *self.costs,
+            forced: self.forced,
+            rerank: self.rerank,
+            beam,
+            closest,
+            candidates: nodes,
+        };
+        let done = match codes {
+            Some(codes) => with_codes!(codes.layout().kind(), K => {
+                let (scale, kind) = (form.query_scale(), PhantomData::<K>);
+                dispatch(AmongCodes { task, codes, query, scale, prepared, kind })
+            }),
+            None => with_element!(target.vectors.element, E => {
+                let rows = target.vectors.rows::<E>();
+                dispatch(AmongRows { task, rows, query, form })
+            }),
+        };
+        distances.clear();
+        distances.resize(nodes.len(), 0.0);
+        with_element!(target.vectors.element, E => {
+            let rows = target.vectors.rows::<E>();
+            dispatch(ScoreNodes { rows, query, form, nodes, distances });
+        });
+        let mut stats = done.stats;
+        stats.distances += nodes.len() as u64;
+        Done { stats, ..done }
+    }
 }
 
 fn account(plan: Plan, proven: bool, matches: usize, stats: BeamStats) -> Account {
@@ -167,7 +216,7 @@ fn account(plan: Plan, proven: bool, matches: usize, stats: BeamStats) -> Accoun
     }
 }
 
-/// By distances of codes; whether those of a scan leave out nothing that could be closer.
+/// By distances of codes.
 struct AmongCodes<'a, K> {
     task: Task<'a>,
     codes: Codes<'a>,
@@ -179,18 +228,18 @@ struct AmongCodes<'a, K> {
 }
 
 impl<K: CodeType> Operation for AmongCodes<'_, K> {
-    type Output = (Done, bool);
+    type Output = Done;
 
     #[inline(always)]
-    fn run<I: Isa>(self, isa: I) -> (Done, bool) {
+    fn run<I: Isa>(self, isa: I) -> Done {
         let Self { task, codes, query, scale, prepared, .. } = self;
         let metric = task.target.metric;
         prepared.prepare(metric, query, scale, codes);
         let margin = prepared.margin(metric, codes);
-        let (of, deviation) = (|node| margin.of(node), |node| margin.deviation(node));
         let scorer = prepared.scorer::<I, K>(isa, codes);
-        let done = task.answer(&scorer, (of, margin.widest()), deviation);
-        (done, margin.proven)
+        let (of, deviation) = (|node| margin.of(node), |node| margin.deviation(node));
+        let (plan, stats) = task.answer(&scorer, (of, margin.widest()), deviation);
+        Done { plan, stats, proven: margin.proven }
     }
 }
 
@@ -203,30 +252,33 @@ struct AmongRows<'a, E> {
 }
 
 impl<E: Element> Operation for AmongRows<'_, E> {
-    type Output = (Done, bool);
+    type Output = Done;
 
     #[inline(always)]
-    fn run<I: Isa>(self, isa: I) -> (Done, bool) {
+    fn run<I: Isa>(self, isa: I) -> Done {
         let Self { task, rows, query, form } = self;
-        (task.answer(&RowScorer { isa, rows, query, form }, (|_| 0.0, 0.0), |_| 0.0), true)
+        let scorer = RowScorer { isa, rows, query, form };
+        let (plan, stats) = task.answer(&scorer, (|_| 0.0, 0.0), |_| 0.0);
+        Done { plan, stats, proven: true }
     }
 }
 
 impl Task<'_> {
-    /// Leaves what may be in the answer in `candidates`.
+    /// Leaves what may be in the answer in `candidates`. `margin` and `deviation` say by how much a
+    /// distance may be off, and by how much it usually is.
     #[inline(always)]
     fn answer<S: Scorer>(
         mut self,
         scorer: &S,
         margin: (impl Fn(NodeId) -> f32, f32),
         deviation: impl Fn(NodeId) -> f32,
-    ) -> Done {
+    ) -> (Plan, BeamStats) {
         let mut stats = BeamStats::default();
         self.candidates.clear();
         if matches!(self.planned.plan, Plan::TwoHop | Plan::Walk) {
             let end = self.traverse(scorer, &mut stats, deviation);
             if self.candidates.len() >= self.reach.stop.k || end == End::Deadline {
-                return Done { plan: self.planned.plan, stats };
+                return (self.planned.plan, stats);
             }
         }
         let plan = if self.planned.plan == Plan::All { Plan::All } else { Plan::Exact };
@@ -236,7 +288,7 @@ impl Task<'_> {
         stats.visited += scored as u64;
         stats.timed_out = scored < self.planned.estimate.matches;
         self.closest.give(self.candidates);
-        Done { plan, stats }
+        (plan, stats)
     }
 
     /// Searches the graph. Leaves no candidates where that would take, or took, too much.
@@ -313,35 +365,29 @@ impl Task<'_> {
         self.beam.walk_among(layer, scorer, &self.admit, entries, self.reach, budget)
     }
 
-    /// Takes the closest of what was found, unless they lie closer together than codes can tell apart:
-    /// where thousands that are closer are excluded, those that come next are all about equally far.
+    /// Takes the closest of what was found, unless codes cannot tell them from what comes next: where
+    /// thousands that are closer are excluded, those that follow are all about equally far, and first
+    /// come the ones that their codes make closer than they are.
     fn take_found(&mut self, deviation: &impl Fn(NodeId) -> f32) {
-        let found = if self.planned.plan == Plan::TwoHop {
-            self.beam.found()
-        } else {
-            self.beam.found_among()
+        let found = match self.planned.plan {
+            Plan::TwoHop => self.beam.found(),
+            _ => self.beam.found_among(),
         };
         // Where two-hop came in from may not pass.
-        let passing = found.iter().filter(|neighbor| self.admit.admit(neighbor.node));
-        let mut kth = None;
-        let mut last = None;
-        for neighbor in passing.take(self.rerank) {
-            self.candidates.push(neighbor.node);
-            last = Some(neighbor);
-            if self.candidates.len() == self.reach.stop.k {
-                kth = last;
+        let passing = || found.iter().filter(|neighbor| self.admit.admit(neighbor.node));
+        let k = self.reach.stop.k;
+        if let Some(kth) = passing().nth(k - 1).filter(|_| !self.forced) {
+            let near = kth.distance + TOO_CLOSE * deviation(kth.node);
+            // Equally far are copies of one item, of which any will do.
+            let beside = passing().skip(k).filter(|n| n.distance > kth.distance);
+            if beside.take_while(|n| n.distance < near).count() >= 3 * k {
+                return;
             }
         }
-        if let (Some(kth), Some(last), false) = (kth, last, self.forced)
-            // Equally far are copies of one item, of which any will do.
-            && last.distance > kth.distance
-            && last.distance - kth.distance < TOO_CLOSE * deviation(kth.node)
-        {
-            self.candidates.clear();
-        }
+        self.candidates.extend(passing().map(|neighbor| neighbor.node).take(self.rerank));
     }
 }
 
-/// Results are too close together if those that are scored again are within so many standard deviations
-/// of what codes are off.
-const TOO_CLOSE: f32 = 0.25;
+/// Results that lie within so many standard deviations of what codes are off are too close to be told
+/// apart.
+const TOO_CLOSE: f32 = 2.5;

@@ -137,7 +137,7 @@ impl Prepared<'_> {
         let Asked { query, line, excluded, .. } = self.asked[at];
         let vector = self.queries.row(query);
         let own = excluded.and_then(|row| self.group.workload.excluded.get(row)).unwrap_or(&[]);
-        let excluded: Vec<NodeId> =
+        let mut excluded = Vec::new();
             own.iter().filter_map(|&id| self.index.find(id as u64)).collect();
         let among = Among { passing: Some(&self.passing[line]), excluded: &excluded };
         Ok(self.index.search_among(scratch, vector, params, &among, hits)?)
