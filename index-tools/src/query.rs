@@ -106,7 +106,8 @@ pub(crate) fn run(args: &QueryArgs) -> Result<(), Failure> {
     let started = Instant::now();
     let account = search(&mut hits)?;
     let seconds = started.elapsed().as_secs_f64();
-    let planned = scratch.planned().filter(|_| args.explain);
+    // Where all that passes is in the answer there was nothing to choose from.
+    let planned = scratch.planned().filter(|planned| args.explain && planned.plan != Plan::All);
     if args.format.json() {
         return print_json(&json!({
             "index": args.dir, "generation": index.info().generation, "k": k,

@@ -18,15 +18,14 @@ use crate::graph::beam::{Beam, BeamStats, EXPANSIONS_PER_CLOCK_READ, Reach};
 use crate::graph::pool::{Pool, Stop};
 use crate::types::{Admit, NodeId, Scorer};
 
-/// What a search may cost before it is given up, in a unit of the caller's.
+/// What a search may take before it is given up.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
-    /// Of reading a neighbor list.
-    pub list: f32,
-    /// Of a distance.
-    pub distance: f32,
-    /// In all.
-    pub limit: f32,
+    /// It is over then. A clock and not a count: an expanded node takes the longer the more candidates
+    /// there are, which counts do not show.
+    pub until: Option<Instant>,
+    /// Candidates that a walk has room for: no fewer than can be expanded until then.
+    pub room: usize,
     /// The share of nodes that is expected to pass.
     pub expected: f32,
     /// Whether a search that meets less than a quarter of that is over, so that its caller can think
@@ -35,25 +34,6 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// How many nodes it lets a search expand, about.
-    fn expansions(&self) -> usize {
-        // A float beyond all integers becomes the largest.
-        (self.limit / (FRESH_AT_LEAST * self.distance)) as usize
-    }
-
-    /// Takes what was done out of it.
-    pub fn take(&mut self, stats: &BeamStats) {
-        self.limit -= self.cost(stats);
-    }
-
-    fn cost(&self, stats: &BeamStats) -> f32 {
-        self.list * stats.visited as f32 + self.distance * stats.distances as f32
-    }
-
-    fn is_spent(&self, stats: &BeamStats) -> bool {
-        self.cost(stats) > self.limit
-    }
-
     fn is_mistaken(&self, met: &Met) -> bool {
         self.suspicious
             && met.tested >= MET_AT_LEAST
@@ -63,10 +43,6 @@ impl Budget {
 
 /// The share of the pass rate expected that is taken for a mistake if no more is met.
 const SUSPECT: f32 = 0.25;
-
-/// Distances of an expanded node, fewer than which are found only where a search has been nearly
-/// everywhere.
-const FRESH_AT_LEAST: f32 = 4.0;
 
 /// Neighbors that were looked at before anything is concluded from how many pass: with fewer, an
 /// expected tenth could be met as a fortieth by chance.
@@ -79,7 +55,7 @@ pub enum End {
     Converged,
     /// The deadline passed.
     Deadline,
-    /// It cost more than it may.
+    /// It took longer than it may.
     OverBudget,
     /// Far fewer nodes pass than expected.
     Mistaken,
@@ -117,7 +93,7 @@ impl Beam {
         budget: &Budget,
     ) -> (BeamStats, Met, End) {
         if entries.is_some() {
-            self.pool.reset(reach.ef.max(budget.expansions()).min(layer.len()), Stop::NEVER);
+            self.pool.reset(reach.ef.max(budget.room).min(layer.len()), Stop::NEVER);
             self.admitted.reset(results, Stop::NEVER);
             self.visited.reset(layer.len());
         }
@@ -327,19 +303,18 @@ impl<'a, S: Scorer, A: Admit> Filtered<'a, S, A> {
     /// Whether it is over before it has converged.
     #[inline(always)]
     fn over(&mut self) -> Option<End> {
-        if self.budget.is_spent(&self.stats) {
+        if !self.expanded.is_multiple_of(EXPANSIONS_PER_CLOCK_READ) {
+            return None;
+        }
+        let passed = |end: Option<Instant>| end.is_some_and(|end| Instant::now() >= end);
+        if passed(self.deadline) {
+            self.stats.timed_out = true;
+            return Some(End::Deadline);
+        }
+        if passed(self.budget.until) {
             return Some(End::OverBudget);
         }
-        if self.expanded.is_multiple_of(EXPANSIONS_PER_CLOCK_READ) {
-            if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                self.stats.timed_out = true;
-                return Some(End::Deadline);
-            }
-            if self.budget.is_mistaken(&self.met) {
-                return Some(End::Mistaken);
-            }
-        }
-        None
+        self.budget.is_mistaken(&self.met).then_some(End::Mistaken)
     }
 
     /// Whether a walk that has nothing left to expand has found all that it could: not if it had no room

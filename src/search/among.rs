@@ -1,6 +1,7 @@
 //! Searches among some items: those that pass a filter and are not excluded.
 
 use std::marker::PhantomData;
+use std::time::{Duration, Instant};
 
 use super::plan::{Costs, Estimate, Plan, Planned};
 use super::{
@@ -308,12 +309,12 @@ impl Task<'_> {
         loop {
             let (did, met, end) = self.search_graph(scorer, starts.take(), &budget);
             stats.add(did);
-            budget.take(&did);
             match end {
                 End::Mistaken => {
                     let estimate = Estimate { pass_rate: met.rate(), ..self.planned.estimate };
                     let planned = estimate.plan(&self.costs);
-                    if planned.walk_ns > budget.limit {
+                    let left = |until: Instant| until.saturating_duration_since(Instant::now());
+                    if budget.until.is_some_and(|until| planned.walk_ns > nanos(left(until))) {
                         return end;
                     }
                     // Two-hop is not left to find its way where hardly anything passes: it would end
@@ -322,7 +323,7 @@ impl Task<'_> {
                         starts = Some(&entries);
                     }
                     self.planned = Planned { plan: Plan::Walk, ..planned };
-                    budget = Budget { list: 0.0, expected: estimate.pass_rate, ..budget };
+                    budget.expected = estimate.pass_rate;
                 }
                 End::Converged | End::Deadline => {
                     self.take_found(&deviation);
@@ -333,18 +334,16 @@ impl Task<'_> {
         }
     }
 
-    /// What a search of the graph may cost: half of the scan that comes in its place.
+    /// What a search of the graph may take: half of the scan that comes in its place.
     fn budget(&self) -> Budget {
-        let Costs { bridge_ns, node_ns, .. } = self.costs;
-        // The cost of a node on a walk has that of its list in it.
-        let list = if self.planned.plan == Plan::TwoHop { bridge_ns } else { 0.0 };
-        Budget {
-            list,
-            distance: node_ns,
-            limit: if self.forced { f32::INFINITY } else { 0.5 * self.planned.exact_ns },
-            expected: self.planned.estimate.pass_rate,
-            suspicious: !self.forced,
+        let expected = self.planned.estimate.pass_rate;
+        if self.forced {
+            return Budget { until: None, room: usize::MAX, expected, suspicious: false };
         }
+        let limit = 0.5 * self.planned.exact_ns;
+        let until = Some(Instant::now() + Duration::from_nanos(limit as u64));
+        let room = (limit / (FRESH_AT_LEAST * self.costs.node_ns)) as usize;
+        Budget { until, room, expected, suspicious: true }
     }
 
     /// One search of the graph, from `entries`, or on from where the last one stopped.
@@ -386,6 +385,14 @@ impl Task<'_> {
         }
         self.candidates.extend(passing().map(|neighbor| neighbor.node).take(self.rerank));
     }
+}
+
+/// Distances of an expanded node, fewer than which are computed only where a search has been nearly
+/// everywhere.
+const FRESH_AT_LEAST: f32 = 4.0;
+
+fn nanos(time: Duration) -> f32 {
+    time.as_nanos() as f32
 }
 
 /// Results that lie within so many standard deviations of what codes are off are too close to be told

@@ -22,7 +22,7 @@ use super::wire::{
     Took,
 };
 use crate::error::Corruption;
-use crate::index::{self, Among, Hit, Index, Planned, Scratch, SearchParams};
+use crate::index::{self, Among, Hit, Index, Plan, Planned, Scratch, SearchParams};
 use crate::types::NodeId;
 
 /// Largest reply of a call: bounds its memory whatever the attributes hold.
@@ -160,7 +160,9 @@ impl Worker {
                 .map_err(|error| request::search_fault(&error, at, field))?;
             search += started.elapsed();
             job.host.metrics.answered(&account);
-            self.planned.push(among.and_then(|_| self.scratch.planned()));
+            let planned = among.and_then(|_| self.scratch.planned());
+            // Where all that passes is in the result there was nothing to choose from.
+            self.planned.push(planned.filter(|planned| planned.plan != Plan::All));
             accounts.push(account);
             if job.reply.is_closed() {
                 // Nobody will read this error: the client has gone away.

@@ -8,7 +8,6 @@ use serde_json::json;
 use vicinage::eval::metrics::recall_by_id;
 use vicinage::index::{Account, Among, Hit, Index, NodeSet, Plan, Scratch, SearchParams};
 use vicinage::progress::Progress;
-use vicinage::types::NodeId;
 
 use super::{Group, MANIFEST, Manifest, TRUTH_IDS, Workload, read};
 use crate::exit::Failure;
@@ -137,8 +136,9 @@ impl Prepared<'_> {
         let Asked { query, line, excluded, .. } = self.asked[at];
         let vector = self.queries.row(query);
         let own = excluded.and_then(|row| self.group.workload.excluded.get(row)).unwrap_or(&[]);
+        let own: Vec<u64> = own.iter().map(|&id| id as u64).collect();
         let mut excluded = Vec::new();
-            own.iter().filter_map(|&id| self.index.find(id as u64)).collect();
+        self.index.nodes_of(&own, &mut excluded);
         let among = Among { passing: Some(&self.passing[line]), excluded: &excluded };
         Ok(self.index.search_among(scratch, vector, params, &among, hits)?)
     }
