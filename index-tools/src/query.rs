@@ -32,7 +32,7 @@ Examples:
   index-tools query jobs --vectors users.npy --row 3 --k 20 --exact
   index-tools query jobs --vectors users.npy --target-recall 0.95
       as hard as was measured to find 95 % of the true neighbors
-  index-tools query jobs --item 7 --filter 'zone >= 4 and not title == \"Chef\"' --explain
+  index-tools query jobs --item 7 --filter 'job_zone >= 4 and not title == \"Chef\"' --explain
       the most similar of those that pass, and what each way to find them would cost
   index-tools query jobs --vector=-0.1,0.25,0.7
   echo '[0.1, 0.2, 0.3]' | index-tools query jobs --format json")]

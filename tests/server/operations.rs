@@ -178,12 +178,14 @@ fn replies_have_the_fields_that_the_document_promises() {
     let server = Server::start(config());
     let mut client = server.client();
     let query = format!("\"queries\":[{{\"item_id\":{}}}]", id(0));
-    let body = format!("{{{query},\"k\":1,\"target_recall\":0.9}}");
+    let more = "\"filter\":\"open == true\",\"explain\":true";
+    let body = format!("{{{query},\"k\":1,\"target_recall\":0.9,{more}}}");
     let reply = client.post(SEARCH, &body).json();
     assert_eq!(keys(&reply), schema("SearchReply"));
     assert_eq!(keys(&reply["effort"]), schema("Effort"));
     assert_eq!(keys(&reply["results"][0]), schema("QueryResult"));
     assert_eq!(keys(&reply["results"][0]["account"]), schema("Account"));
+    assert_eq!(keys(&reply["results"][0]["explain"]), schema("Explain"));
     assert_eq!(keys(&reply["took_us"]), schema("Took"));
     assert_eq!(keys(&client.post(SEARCH, "{}").json()), schema("Problem"));
     assert_eq!(keys(&client.get("/v1/indexes").json()["indexes"][0]), schema("IndexSummary"));

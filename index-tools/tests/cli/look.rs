@@ -119,16 +119,20 @@ fn query_answers_among_what_passes() {
         run(dir.path(), &words(filter, &format!("--k 30 --attributes year {more}"))).ok().json()
     };
     let all = ask("year>=-9999", "");
-    let year = all["hits"][3]["attributes"]["year"].as_i64().unwrap();
-    let (text, json) = (format!("year=={year}"), format!("{{\"eq\":{{\"year\":{year}}}}}"));
+    let year = all["hits"][3]["attributes"]["year"].as_i64();
+    let year = year.unwrap_or_else(|| panic!("{all}"));
+    let (text, json) =
+        (format!("year<={year}"), format!("{{\"range\":{{\"year\":{{\"lte\":{year}}}}}}}"));
     let among = ask(&text, "--explain");
     assert_eq!(ask(&json, "")["hits"], among["hits"]);
     let hits = among["hits"].as_array().unwrap();
-    assert!(!hits.is_empty() && hits.iter().all(|hit| hit["attributes"]["year"] == year));
+    assert!(
+        !hits.is_empty() && hits.iter().all(|hit| hit["attributes"]["year"].as_i64() <= Some(year))
+    );
     assert!(among["planned"]["exact_ns"].as_f64().unwrap() > 0.0, "{among}");
     let first = hits[0]["item_id"].as_u64().unwrap();
     let without = ask(&text, &format!("--exclude {first}"));
-    assert_eq!(without["hits"].as_array().unwrap(), &hits[1..]);
+    assert_eq!(without["hits"].as_array().unwrap()[..29], hits[1..]);
 
     let wrong =
         |filter: &str, says: &[&str]| drop(run(dir.path(), &words(filter, "")).fails(2, says));
