@@ -149,7 +149,7 @@ impl Restriction {
         let mut restriction = Self::default();
         if let Some(filter) = request.filter {
             let passing = expression(filter)?.and_then(|filter| index.passing(&filter));
-            restriction.passing = Some(passing.map_err(filter_fault)?);
+            restriction.passing = Some(passing.map_err(|error| filter_fault(error, filter))?);
         }
         index.nodes_of(&request.exclude, &mut restriction.excluded);
         Ok(restriction)
@@ -174,13 +174,14 @@ fn expression(filter: &RawValue) -> Result<Result<Expression, FilterError>, ApiE
     Ok(Expression::from_text(&text))
 }
 
-fn filter_fault(error: FilterError) -> ApiError {
+fn filter_fault(error: FilterError, filter: &RawValue) -> ApiError {
     if let FilterProblem::Corrupt(corruption) = error.problem {
         return ApiError::IndexCorrupt(*corruption);
     }
-    match error.place.pointer() {
+    let is_text = filter.get().starts_with('"');
+    match error.place.pointer().filter(|_| !is_text) {
         Some(pointer) => Fault::new(format!("/filter{pointer}"), error.problem.to_string()),
-        // Within the string, which has no pointers: the message says where.
+        // Nothing within a string has a pointer: the message says where.
         None => Fault::new("/filter", error.to_string()),
     }
     .into()

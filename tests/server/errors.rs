@@ -97,6 +97,8 @@ fn fields_that_cannot_be_are_422_with_their_pointer() {
         (r#"{"queries":[{"vector":GOOD}],"k":1,"attributes":["open","open"]}"#, "/attributes/1"),
         (r#"{"queries":[{"vector":GOOD}],"k":1,"filter":7}"#, "/filter"),
         (r#"{"queries":[{"vector":GOOD}],"k":1,"filter":"open = tru"}"#, "/filter"),
+        (r#"{"queries":[{"vector":GOOD}],"k":1,"filter":"opne = true"}"#, "/filter"),
+        (r#"{"queries":[{"vector":GOOD}],"k":1,"filter":"title = '\ud800'"}"#, "/filter"),
         (r#"{"queries":[{"vector":GOOD}],"k":1,"filter":{"eq":{"opne":true}}}"#, "/filter/eq/opne"),
         (
             r#"{"queries":[{"vector":GOOD}],"k":1,"filter":{"and":[{"eq":{"open":1}}]}}"#,
@@ -110,6 +112,22 @@ fn fields_that_cannot_be_are_422_with_their_pointer() {
         (r#"{"queries":[{"item_id":18446744073709551616}],"k":1}"#, "/queries/0/item_id"),
     ];
     check_all(&cases, 422, "INVALID_ARGUMENT");
+}
+
+/// A pointer ends at a string, so what is wrong in a filter's text is told in words.
+#[test]
+fn a_place_in_the_text_of_a_filter_is_told_in_words() {
+    let server = Server::start(config());
+    let mut client = server.client();
+    for (text, words) in [
+        ("open = true\nand year => 1", "filter, at line 2, column 10: unknown operator"),
+        ("open = true and yaer > 1", "filter, in yaer > 1 (JSON: /and/1/range/yaer): unknown"),
+    ] {
+        let body = json!({"queries": [{"vector": query(0)}], "k": 3, "filter": text});
+        let reply = client.post(SEARCH, &body.to_string());
+        check(&reply, 422, "INVALID_ARGUMENT", Some("/filter"), SEARCH);
+        assert!(reply.text().contains(words), "{}", reply.text());
+    }
 }
 
 #[test]
