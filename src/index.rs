@@ -143,6 +143,24 @@ pub struct Index {
     costs: OnceLock<Costs>,
 }
 
+/// The items of one index that may be in the answers of a call: [`Index::restriction`].
+#[derive(Clone, Debug, Default)]
+pub struct Restriction {
+    /// Those that pass a filter, if there is one.
+    pub passing: Option<Arc<NodeSet>>,
+    /// But for these.
+    pub excluded: Vec<NodeId>,
+}
+
+impl Restriction {
+    /// As [`Index::search_among`] takes it; none where every item may be.
+    pub fn among(&self) -> Option<Among<'_>> {
+        let Self { passing, excluded } = self;
+        let restricts = passing.is_some() || !excluded.is_empty();
+        restricts.then(|| Among { passing: passing.as_deref(), excluded })
+    }
+}
+
 /// What a look into the structure shows.
 #[derive(Clone, Debug, Serialize)]
 pub struct Inspection {
@@ -284,6 +302,22 @@ impl Index {
         self.filters.passing(filter, &self.segment)
     }
 
+    /// The items that pass a filter, by [`Index::passing`], and are not excluded; ids of no item exclude
+    /// nothing.
+    ///
+    /// # Errors
+    /// See [`FilterError`].
+    pub fn restriction(
+        &self,
+        filter: Option<&Expression>,
+        exclude: &[ItemId],
+    ) -> Result<Restriction, FilterError> {
+        let passing = filter.map(|filter| self.passing(filter)).transpose()?;
+        let mut excluded = Vec::new();
+        self.nodes_of(exclude, &mut excluded);
+        Ok(Restriction { passing, excluded })
+    }
+
     /// How well [`Index::passing`] could use what was kept.
     pub fn filter_cache(&self) -> FilterCacheStatistics {
         self.filters.statistics()
@@ -301,7 +335,7 @@ impl Index {
     }
 
     /// What the work of a search among some items takes here. Measured when first asked for, which the
-    /// first such search does, by some 60 searches.
+    /// first such search does: see [`search::costs::measure`].
     pub fn costs(&self) -> &Costs {
         let measure = || search::costs::measure(&self.segment.target(), &mut Default::default());
         self.costs.get_or_init(measure)
@@ -452,8 +486,8 @@ pub struct VerifyReport {
 }
 
 /// Reads every byte of the current generation and compares checksums; `deep` also checks what the
-/// bytes mean: the id lookup finds every item, scales are finite, every column decodes and its index agrees with it, and as
-/// many nodes are unreachable as the meta section says.
+/// bytes mean: the id lookup finds every item, scales are finite, every column decodes and its index
+/// agrees with it, and as many nodes are unreachable as the meta section says.
 ///
 /// # Errors
 /// Damage that keeps the index from being opened at all.

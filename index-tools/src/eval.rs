@@ -17,6 +17,7 @@ use crate::measure::{
 };
 use crate::progress::Reporter;
 use crate::queries::Queries;
+use crate::sweep::builds::listed;
 use crate::text::{BOLD, DIM, Table, print, print_json, styled};
 use crate::units;
 use crate::workload::{self, Workload};
@@ -162,8 +163,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<(), Failure> {
 /// How a filtered workload is asked.
 fn filtered(args: &EvalArgs) -> Vec<SearchParams> {
     let (plan, exact) = (args.plan, args.exact);
-    let lists = args.ef.iter().copied().map(Some);
-    let lists: Vec<Option<usize>> = if args.ef.is_empty() { vec![None] } else { lists.collect() };
+    let lists = listed(&args.ef);
     let search = |k| {
         let top = SearchParams { plan, exact, ..SearchParams::top(k) };
         lists.iter().map(move |&ef| SearchParams { ef, ..top })

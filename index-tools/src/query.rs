@@ -2,13 +2,12 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Instant;
 
 use clap::{ArgGroup, Args};
 use serde_json::json;
 use vicinage::index::{
-    Among, Expression, FilterError, FilterProblem, Hit, Index, LoadMode, NodeSet, Plan, Planned,
+    Expression, FilterError, FilterProblem, Hit, Index, LoadMode, Plan, Planned, Restriction,
     Scratch, SearchParams,
 };
 use vicinage::types::NodeId;
@@ -93,7 +92,7 @@ pub(crate) fn run(args: &QueryArgs) -> Result<(), Failure> {
     let (k, ef, exact, target_recall) = (args.k, args.ef, args.exact, args.target_recall);
     let plan = args.plan;
     let params = SearchParams { ef, exact, target_recall, exclude, plan, ..SearchParams::top(k) };
-    let restriction = Restriction::of(args, &index)?;
+    let restriction = restriction(args, &index).map_err(refused)?;
     let effort = target_recall.map(|recall| index.effort(k, recall)).transpose()?;
     let effort = effort.map(Expected::from);
     let (mut scratch, mut hits) = (Scratch::default(), Vec::new());
@@ -106,8 +105,7 @@ pub(crate) fn run(args: &QueryArgs) -> Result<(), Failure> {
     let started = Instant::now();
     let account = search(&mut hits)?;
     let seconds = started.elapsed().as_secs_f64();
-    // Where all that passes is in the answer there was nothing to choose from.
-    let planned = scratch.planned().filter(|planned| args.explain && planned.plan != Plan::All);
+    let planned = scratch.planned().filter(|_| args.explain);
     if args.format.json() {
         return print_json(&json!({
             "index": args.dir, "generation": index.info().generation, "k": k,
@@ -154,31 +152,9 @@ pub(crate) fn run(args: &QueryArgs) -> Result<(), Failure> {
 }
 
 /// The items that may be in the answer.
-struct Restriction {
-    passing: Option<Arc<NodeSet>>,
-    excluded: Vec<NodeId>,
-}
-
-impl Restriction {
-    fn of(args: &QueryArgs, index: &Index) -> Result<Self, Failure> {
-        let passing = match &args.filter {
-            None => None,
-            Some(text) => {
-                let passing = text.parse().and_then(|filter: Expression| index.passing(&filter));
-                Some(passing.map_err(refused)?)
-            }
-        };
-        let mut excluded = Vec::new();
-        index.nodes_of(&args.exclude, &mut excluded);
-        Ok(Self { passing, excluded })
-    }
-
-    /// None where every item may be.
-    fn among(&self) -> Option<Among<'_>> {
-        let Self { passing, excluded } = self;
-        let restricts = passing.is_some() || !excluded.is_empty();
-        restricts.then(|| Among { passing: passing.as_deref(), excluded })
-    }
+fn restriction(args: &QueryArgs, index: &Index) -> Result<Restriction, FilterError> {
+    let filter: Option<Expression> = args.filter.as_deref().map(str::parse).transpose()?;
+    index.restriction(filter.as_ref(), &args.exclude)
 }
 
 /// A filter that cannot be asked was typed wrong; unless the index is damaged.

@@ -120,7 +120,7 @@ impl Beam {
 
     /// Scores the first `fresh` of the batch and offers them to the pool.
     #[inline(always)]
-    fn offer<S: Scorer>(&mut self, scorer: &S, fresh: usize, stats: &mut BeamStats) {
+    pub(super) fn offer<S: Scorer>(&mut self, scorer: &S, fresh: usize, stats: &mut BeamStats) {
         let (batch, distances) = (&self.batch[..fresh], &mut self.distances[..fresh]);
         scorer.score(batch, distances);
         self.pool.insert(batch, distances);

@@ -138,11 +138,11 @@ impl Beam {
         self.make_room((wanted + layer.degree()).max(entries.map_or(0, <[_]>::len)));
         let mut search = Filtered::new(self, layer, scorer, admit, (reach, budget));
         let fresh = search.enter(entries);
-        search.offer(fresh);
+        search.beam.offer(scorer, fresh, &mut search.stats);
         let end = loop {
             let Some(node) = search.next() else { break search.trusted() };
             let fresh = search.gather(node, wanted);
-            search.offer(fresh);
+            search.beam.offer(scorer, fresh, &mut search.stats);
             if let Some(end) = search.over() {
                 break end;
             }
@@ -214,21 +214,11 @@ impl<'a, S: Scorer, A: Admit> Filtered<'a, S, A> {
         Some(node)
     }
 
-    /// Scores the first `fresh` of the batch and offers them as candidates.
-    #[inline(always)]
-    fn offer(&mut self, fresh: usize) {
-        let Beam { pool, batch, distances, .. } = &mut *self.beam;
-        let (batch, distances) = (&batch[..fresh], &mut distances[..fresh]);
-        self.scorer.score(batch, distances);
-        pool.insert(batch, distances);
-        self.stats.distances += fresh as u64;
-    }
-
-    /// [`Filtered::offer`], and those that pass as results. What is farther than the candidates that are
+    /// Offers the first `fresh` of the batch as candidates, and those that pass as results. What is farther than the candidates that are
     /// wanted is of no interest any more.
     #[inline(always)]
     fn offer_all(&mut self, fresh: usize, Reach { ef, stop, .. }: Reach) {
-        self.offer(fresh);
+        self.beam.offer(self.scorer, fresh, &mut self.stats);
         let Beam { pool, batch, distances, admitted, .. } = &mut *self.beam;
         let mut passed = 0;
         for at in 0..fresh {

@@ -17,7 +17,7 @@ const SETS: usize = 5;
 /// An index of fewer items is scanned whatever it costs.
 const LEAST_ITEMS: usize = 10_000;
 
-/// Measures the costs. Cost: some 120 searches, about 50 ms; more where pages must be read first.
+/// Measures the costs. Cost: 150 searches, about 50 ms; more where pages must be read first.
 pub fn measure(target: &Target<'_>, scratch: &mut Scratch) -> Costs {
     let n = target.vectors.len();
     let mut costs = Costs::default();

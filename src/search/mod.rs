@@ -194,9 +194,10 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// What each way of the last search among some items was estimated to cost.
+    /// What each way of the last search among some items was estimated to cost; none where all that
+    /// passed were in the answer, and there was nothing to choose from.
     pub fn planned(&self) -> Option<Planned> {
-        self.planned
+        self.planned.filter(|planned| planned.plan != Plan::All)
     }
 
     /// Where the list of the last walk ended: the distance of its last entry as a multiple of the

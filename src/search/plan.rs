@@ -80,7 +80,7 @@ pub struct Estimate {
     pub pass_rate: f32,
     /// Results asked for.
     pub k: usize,
-    /// Results that a search of the graph keeps.
+    /// Candidates that an unfiltered search would keep.
     pub ef: usize,
     /// Slots of a neighbor list.
     pub degree: usize,

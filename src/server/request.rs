@@ -1,18 +1,15 @@
 //! From the bytes of a search call to something that can be searched: parsing, limits, and the
 //! pointer to whatever is wrong.
 
-use std::sync::Arc;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-
 use serde_json::value::RawValue;
 
 use super::config::Limits;
 use super::error::{ApiError, Fault};
 use super::wire::{Query, SearchRequest};
 use crate::index::{
-    Among, Effort, Expression, FilterError, FilterProblem, Index, NodeSet, SearchError,
+    Effort, Expression, FilterError, FilterProblem, Index, Restriction, SearchError,
 };
 use crate::types::NodeId;
 
@@ -136,37 +133,26 @@ pub(super) fn effort(
     }
 }
 
-/// The items that may be in the results of a call.
-#[derive(Default)]
-pub(super) struct Restriction {
-    passing: Option<Arc<NodeSet>>,
-    excluded: Vec<NodeId>,
+/// The items that may be in the results of a call: evaluates the filter, or finds what it passed before,
+/// and looks the excluded items up.
+pub(super) fn restriction(
+    request: &SearchRequest<'_>,
+    index: &Index,
+) -> Result<Restriction, ApiError> {
+    let fault = |error| filter_fault(error, request.filter.is_some_and(is_text));
+    let filter = request.filter.map(expression).transpose()?;
+    let filter = filter.transpose().map_err(fault)?;
+    index.restriction(filter.as_ref(), &request.exclude).map_err(fault)
 }
 
-impl Restriction {
-    /// Evaluates the filter, or finds what it passed before, and looks the excluded items up.
-    pub(super) fn of(request: &SearchRequest<'_>, index: &Index) -> Result<Self, ApiError> {
-        let mut restriction = Self::default();
-        if let Some(filter) = request.filter {
-            let passing = expression(filter)?.and_then(|filter| index.passing(&filter));
-            restriction.passing = Some(passing.map_err(|error| filter_fault(error, filter))?);
-        }
-        index.nodes_of(&request.exclude, &mut restriction.excluded);
-        Ok(restriction)
-    }
-
-    /// None where every item may be.
-    pub(super) fn among(&self) -> Option<Among<'_>> {
-        let Self { passing, excluded } = self;
-        let restricts = passing.is_some() || !excluded.is_empty();
-        restricts.then(|| Among { passing: passing.as_deref(), excluded })
-    }
+fn is_text(filter: &RawValue) -> bool {
+    filter.get().starts_with('"')
 }
 
 /// A filter in JSON, or as text in a string.
 fn expression(filter: &RawValue) -> Result<Result<Expression, FilterError>, ApiError> {
     let json = filter.get();
-    if !json.starts_with('"') {
+    if !is_text(filter) {
         return Ok(Expression::from_json(json));
     }
     let text: String =
@@ -174,11 +160,10 @@ fn expression(filter: &RawValue) -> Result<Result<Expression, FilterError>, ApiE
     Ok(Expression::from_text(&text))
 }
 
-fn filter_fault(error: FilterError, filter: &RawValue) -> ApiError {
+fn filter_fault(error: FilterError, is_text: bool) -> ApiError {
     if let FilterProblem::Corrupt(corruption) = error.problem {
         return ApiError::IndexCorrupt(*corruption);
     }
-    let is_text = filter.get().starts_with('"');
     match error.place.pointer().filter(|_| !is_text) {
         Some(pointer) => Fault::new(format!("/filter{pointer}"), error.problem.to_string()),
         // Nothing within a string has a pointer: the message says where.

@@ -16,13 +16,13 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::config::Limits;
 use super::error::ApiError;
 use super::host::Host;
-use super::request::{self, Restriction};
+use super::request;
 use super::wire::{
     Account, Attributes, Effort, Explain, Ids, QueryResult, Scores, SearchReply, SearchRequest,
     Took,
 };
 use crate::error::Corruption;
-use crate::index::{self, Among, Hit, Index, Plan, Planned, Scratch, SearchParams};
+use crate::index::{self, Among, Hit, Index, Planned, Scratch, SearchParams};
 use crate::types::NodeId;
 
 /// Largest reply of a call: bounds its memory whatever the attributes hold.
@@ -93,7 +93,7 @@ impl Worker {
         {
             return Err(ApiError::DeadlineExceeded { timeout_ms });
         }
-        let restriction = Restriction::of(&request, index)?;
+        let restriction = request::restriction(&request, index)?;
         job.host.metrics.filter.observe(parsed.elapsed().as_secs_f64());
         let among = restriction.among();
         let (accounts, search) = self.search(job, (&mut request, among), effort, deadline)?;
@@ -160,9 +160,7 @@ impl Worker {
                 .map_err(|error| request::search_fault(&error, at, field))?;
             search += started.elapsed();
             job.host.metrics.answered(&account);
-            let planned = among.and_then(|_| self.scratch.planned());
-            // Where all that passes is in the result there was nothing to choose from.
-            self.planned.push(planned.filter(|planned| planned.plan != Plan::All));
+            self.planned.push(among.and_then(|_| self.scratch.planned()));
             accounts.push(account);
             if job.reply.is_closed() {
                 // Nobody will read this error: the client has gone away.

@@ -240,7 +240,7 @@ impl Searches {
 }
 
 /// What is listed, or once nothing.
-fn listed<T: Copy>(values: &[T]) -> Vec<Option<T>> {
+pub(crate) fn listed<T: Copy>(values: &[T]) -> Vec<Option<T>> {
     if values.is_empty() { vec![None] } else { values.iter().copied().map(Some).collect() }
 }
 

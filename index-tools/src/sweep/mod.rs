@@ -15,7 +15,7 @@
 //! | `worker` | the protocol of `benches/peers` |
 
 mod ann_benchmarks;
-mod builds;
+pub(crate) mod builds;
 mod cache;
 mod filtered;
 mod points;
@@ -35,7 +35,7 @@ use vicinage::index::{Index, LoadMode};
 use vicinage::types::{ElementType, Metric};
 use vicinage_datasets::{IdMatrix, InputSpec};
 
-use self::builds::{BuildSpec, Config, PlanChoice, SearchSpec, Searches};
+use self::builds::{BuildSpec, Config, PlanChoice, SearchSpec, Searches, listed};
 use self::cache::Cache;
 use self::points::{Facts, Ground, Subject, measure};
 use self::remote::Remote;
@@ -318,10 +318,7 @@ impl Plan {
 
     /// Every plan with every list; with the default one where none is named.
     fn filtered_searches(&self) -> impl Iterator<Item = SearchSpec> {
-        let lists: Vec<Option<usize>> = match self.searches.ef.as_slice() {
-            [] => vec![None],
-            named => named.iter().copied().map(Some).collect(),
-        };
+        let lists = listed(&self.searches.ef);
         self.plans.iter().flat_map(move |&plan| {
             let spec = SearchSpec { plan: Some(plan), ..SearchSpec::default() };
             lists.clone().into_iter().map(move |ef| SearchSpec { ef, ..spec })
