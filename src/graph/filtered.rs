@@ -117,30 +117,29 @@ impl Beam {
         search.finish(end)
     }
 
-    /// Searches one layer from `entries`, or on from where the last search stopped, through nodes that
-    /// `admit` lets pass, and leaves the closest of them in [`Beam::found`]; `entries` may be among them
-    /// and not pass. Bridges are crossed until `wanted` nodes were met.
+    /// Searches one layer from `entries` through nodes that `admit` lets pass, and leaves the closest of
+    /// them in [`Beam::found`]; `entries` may be among them and not pass. Bridges are crossed until
+    /// `wanted` nodes were met. It ends among the nodes that it can reach, which may be the wrong ones
+    /// where hardly any pass near the query.
     #[inline(always)]
     pub fn two_hop<S: Scorer, A: Admit>(
         &mut self,
         (layer, wanted): (Adjacency<'_>, usize),
         scorer: &S,
         admit: &A,
-        entries: Option<&[NodeId]>,
+        entries: &[NodeId],
         reach: Reach,
         budget: &Budget,
     ) -> (BeamStats, Met, End) {
-        if entries.is_some() {
-            self.pool.reset(reach.ef, reach.stop);
-            self.visited.reset(layer.len());
-        }
+        self.pool.reset(reach.ef, reach.stop);
+        self.visited.reset(layer.len());
         // A batch takes the rest of the list that it was filled by.
-        self.make_room((wanted + layer.degree()).max(entries.map_or(0, <[_]>::len)));
+        self.make_room((wanted + layer.degree()).max(entries.len()));
         let mut search = Filtered::new(self, layer, scorer, admit, (reach, budget));
-        let fresh = search.enter(entries);
+        let fresh = search.enter(Some(entries));
         search.beam.offer(scorer, fresh, &mut search.stats);
         let end = loop {
-            let Some(node) = search.next() else { break search.trusted() };
+            let Some(node) = search.next() else { break End::Converged };
             let fresh = search.gather(node, wanted);
             search.beam.offer(scorer, fresh, &mut search.stats);
             if let Some(end) = search.over() {
@@ -311,14 +310,6 @@ impl<'a, S: Scorer, A: Admit> Filtered<'a, S, A> {
     /// for the candidates that are wanted.
     fn exhausted(&self) -> End {
         if self.wanted > self.beam.pool.capacity() { End::OverBudget } else { End::Converged }
-    }
-
-    /// Whether a search through nodes that pass may have come to its end: where hardly any do, it is
-    /// among those that it could reach.
-    fn trusted(&self) -> End {
-        let Met { tested, passed } = self.met;
-        let few = (passed as f32) < SUSPECT * self.budget.expected * tested as f32;
-        if few && self.budget.suspicious { End::Mistaken } else { End::Converged }
     }
 
     fn finish(self, end: End) -> (BeamStats, Met, End) {

@@ -318,11 +318,6 @@ impl Task<'_> {
                     if budget.until.is_some_and(|until| planned.walk_ns > nanos(left(until))) {
                         return end;
                     }
-                    // Two-hop is not left to find its way where hardly anything passes: it would end
-                    // among what it can reach. A walk goes on with what it has found.
-                    if self.planned.plan == Plan::TwoHop {
-                        starts = Some(&entries);
-                    }
                     self.planned = Planned { plan: Plan::Walk, ..planned };
                     budget.expected = estimate.pass_rate;
                 }
@@ -359,6 +354,8 @@ impl Task<'_> {
         if self.planned.plan == Plan::TwoHop {
             let reach = Reach { ef: estimate.two_hop_results(), ..self.reach };
             let layer = (graph, graph.degree());
+            // It is done once: nobody thinks again about a plan that was asked for.
+            let entries = entries.unwrap_or_default();
             return self.beam.two_hop(layer, scorer, &self.admit, entries, reach, budget);
         }
         let layer = (graph, estimate.walk_results());

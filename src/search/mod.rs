@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `all` | k takes every item | a scan, sorted |
 //! | `exact` | asked for, or the walk would score as many rows | [`crate::scan`] |
-//! | `two-hop` | some items pass the filter | [`crate::graph::filtered`], through those |
+//! | `two-hop` | asked for | [`crate::graph::filtered`], through the items that pass a filter |
 //! | `walk` | otherwise | descent and beam search over the graph |
 //!
 //! | file | what |

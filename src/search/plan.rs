@@ -89,7 +89,7 @@ pub struct Estimate {
 /// A plan, and what each would cost.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Planned {
-    /// The cheapest, unless another was asked for.
+    /// The cheapest of scan and walk, unless another was asked for.
     pub plan: Plan,
     /// What it rests on.
     pub estimate: Estimate,
@@ -102,16 +102,15 @@ pub struct Planned {
 }
 
 impl Estimate {
-    /// The cheapest plan.
+    /// The cheapest plan. Two-hop is none of them: it ends among the nodes that it can reach, which may
+    /// be the wrong ones where the filter goes against the query, and cannot tell.
     pub fn plan(self, costs: &Costs) -> Planned {
         let (exact_ns, two_hop_ns, walk_ns) =
             (self.exact_ns(costs), self.two_hop_ns(costs), self.walk_ns(costs));
         let plan = if self.k >= self.matches {
             Plan::All
-        } else if exact_ns <= walk_ns && exact_ns <= two_hop_ns {
+        } else if exact_ns <= walk_ns {
             Plan::Exact
-        } else if two_hop_ns <= walk_ns && self.pass_rate <= TWO_HOP_UP_TO {
-            Plan::TwoHop
         } else {
             Plan::Walk
         };
@@ -176,9 +175,6 @@ const ON_THE_WAY: f32 = 12.0;
 
 /// The share of neighbors of bridges, among those that pass, that two-hop has not seen.
 const FRESH: f32 = 0.4;
-
-/// Where more pass, two-hop is a walk of fewer candidates, which it needs bridges to be as good with.
-const TWO_HOP_UP_TO: f32 = 0.4;
 
 /// Candidates of two-hop for each of a walk, at the same recall.
 const TWO_HOP_SHARE: f32 = 0.7;
