@@ -7,6 +7,7 @@ use vicinage::builder::{BuildParams, BuilderKind, CodesChoice, Preset};
 use vicinage::types::{ElementType, Metric};
 use vicinage_datasets::InputSpec;
 
+use crate::cast::Wish;
 use crate::progress::ProgressMode;
 use crate::units::parse_bytes;
 
@@ -54,9 +55,17 @@ pub(crate) struct InputArgs {
     /// [default: item_id, else id; without either, row numbers]
     #[arg(long, value_name = "COLUMN")]
     pub(crate) ids: Option<String>,
-    /// Columns to keep as attributes [default: all that can be]
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
-    pub(crate) attributes: Option<Vec<String>>,
+    /// Columns to keep as attributes, each with the type that it is to have if not the one that it
+    /// comes in: title,year:i64. Types: bool, i64, f64, timestamp (of integers, microseconds since
+    /// 1970; of texts, RFC 3339), category, tags. A value that the type cannot hold is an error
+    /// [default: all that can be]
+    #[arg(
+        long,
+        visible_alias = "attribute",
+        value_name = "COLUMN[:TYPE],…",
+        value_delimiter = ','
+    )]
+    pub(crate) attributes: Option<Vec<Wish>>,
     /// Keep no attributes
     #[arg(long, conflicts_with_all = ["attributes", "attributes_from"])]
     pub(crate) no_attributes: bool,
@@ -65,6 +74,19 @@ pub(crate) struct InputArgs {
     /// ids are those of the items
     #[arg(long, value_name = "FILE")]
     pub(crate) attributes_from: Option<PathBuf>,
+    /// What is done where the ids of the items and of --attributes-from differ
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t, requires = "attributes_from")]
+    pub(crate) unmatched: Unmatched,
+}
+
+/// What is done where a row has no counterpart in the other file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Unmatched {
+    /// The build fails, and names the first
+    #[default]
+    Error,
+    /// They are counted: items without attributes have none, attributes without an item are left out
+    Count,
 }
 
 /// How a build goes about it.

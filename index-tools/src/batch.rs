@@ -17,10 +17,11 @@ pub(crate) struct InputError {
     pub(crate) found: String,
 }
 
-/// The values of the rows named, as the builder takes them. Integers in lists become tags.
-pub(crate) fn column_batch(values: &AttributeValues, rows: &[usize]) -> ColumnBatch {
-    fn pick<T: Copy>(values: &[Option<T>], rows: &[usize]) -> Vec<Option<T>> {
-        rows.iter().map(|&row| values[row]).collect()
+/// The values of the rows named, and none for no row, as the builder takes them. Integers in lists
+/// become tags.
+pub(crate) fn column_batch(values: &AttributeValues, rows: &[Option<usize>]) -> ColumnBatch {
+    fn pick<T: Copy>(values: &[Option<T>], rows: &[Option<usize>]) -> Vec<Option<T>> {
+        rows.iter().map(|row| row.and_then(|row| values[row])).collect()
     }
     match values {
         AttributeValues::Bool(values) => ColumnBatch::Bool(pick(values, rows)),
@@ -28,15 +29,16 @@ pub(crate) fn column_batch(values: &AttributeValues, rows: &[usize]) -> ColumnBa
         AttributeValues::F64(values) => ColumnBatch::F64(pick(values, rows)),
         AttributeValues::Timestamp(values) => ColumnBatch::Timestamp(pick(values, rows)),
         AttributeValues::Text(values) => {
-            let text = |&row: &usize| values.get(row).map(str::to_owned);
+            let text = |&row: &Option<usize>| values.get(row?).map(str::to_owned);
             ColumnBatch::Category(rows.iter().map(text).collect())
         }
         AttributeValues::TextList(values) => {
-            let texts = |&row: &usize| Some(values.get(row)?.map(str::to_owned).collect());
+            let texts = |&row: &Option<usize>| Some(values.get(row?)?.map(str::to_owned).collect());
             ColumnBatch::Tags(rows.iter().map(texts).collect())
         }
         AttributeValues::I64List(values) => {
-            let texts = |&row: &usize| Some(values.get(row)?.iter().map(i64::to_string).collect());
+            let texts =
+                |&row: &Option<usize>| Some(values.get(row?)?.iter().map(i64::to_string).collect());
             ColumnBatch::Tags(rows.iter().map(texts).collect())
         }
         // A kind that this build does not know: no values of it.

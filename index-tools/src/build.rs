@@ -31,6 +31,9 @@ Examples:
       --metric cosine --element f16 --out shoes
   index-tools build --input items.f16.npy --attributes-from items.parquet --metric ip --out jobs
       vectors and attributes in two files
+  index-tools build --input items.npy --attributes-from items.parquet --attribute title \
+      --attribute year:i64 --unmatched count --metric ip --out jobs
+      two of the attributes, one as another type; items that have none are counted
   index-tools build --input items.npy --queries users.npy --metric ip --out jobs
       searches that name a recall reach it for such users
 
@@ -85,10 +88,12 @@ pub(crate) fn run(args: &BuildCommand) -> Result<(), Failure> {
         BuildError::Query { .. } => Failure::of(&error).about(&told(args.queries.as_ref())),
         _ => failed(&error, &args.input),
     })?;
+    let lonely = items.unmatched();
     if args.format.json() {
         let mut json = json!({
             "index": args.out, "skipped_columns": skipped, "build": built,
             "queries_given": given, "peak_resident_mib": peak_resident_mib(),
+            "unmatched": { "items": lonely.0, "attributes": lonely.1 },
         });
         json["build"]["calibration"] = calibration::to_json(built.calibration.as_ref());
         return print_json(&json);
@@ -97,6 +102,7 @@ pub(crate) fn run(args: &BuildCommand) -> Result<(), Failure> {
     fields(&mut text, &summary(&built));
     calibration::write(&mut text, built.calibration.as_ref());
     text += &spread(built.calibration.as_ref(), given);
+    text += &unmatched(lonely);
     for column in skipped {
         text +=
             &format!("  {YELLOW}left out{YELLOW:#}  column {column}: no attribute has that type\n");
@@ -105,6 +111,21 @@ pub(crate) fn run(args: &BuildCommand) -> Result<(), Failure> {
         text += &format!("  {YELLOW}remains{YELLOW:#}   {file}\n");
     }
     print(&text)
+}
+
+/// What was counted of `--unmatched count`.
+fn unmatched((items, rows): (u64, u64)) -> String {
+    let mut text = String::new();
+    for (count, of, what) in [
+        (items, "items", "have no row among the attributes, and none of them"),
+        (rows, "rows", "of attributes are of no item, and left out"),
+    ] {
+        if count > 0 {
+            let count = units::count(count);
+            text += &format!("  {YELLOW}unmatched{YELLOW:#} {count} {of} {what}\n");
+        }
+    }
+    text
 }
 
 /// The queries to calibrate with, and how many the file has.

@@ -16,7 +16,7 @@ use vicinage_datasets::{
     AttributeValues, ReadOptions, Relevance, TableBatch, open_table, read_relevance,
 };
 
-use crate::args::{InputArgs, ProgressArgs};
+use crate::args::{InputArgs, ProgressArgs, Unmatched};
 use crate::build::{failed, summary};
 use crate::exit::Failure;
 use crate::input::Items;
@@ -161,6 +161,7 @@ fn build_index(args: &DemoArgs, dir: &Path, report: &Reporter) -> Result<(), Fai
         input: args.data.join("items.f16.npy").into(),
         ids: None,
         attributes: None,
+        unmatched: Unmatched::default(),
         no_attributes: false,
         attributes_from: Some(args.data.join("items.parquet")),
     };

@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::mem::take;
 
-use vicinage::builder::{ItemBatch, ItemSource};
+use vicinage::builder::{ColumnBatch, ItemBatch, ItemSource};
 use vicinage::index::ColumnKind;
 use vicinage::types::ElementType;
 use vicinage_datasets as datasets;
@@ -13,7 +13,8 @@ use vicinage_datasets::{
 };
 
 use crate::args::InputArgs;
-use crate::batch::{block, column_batch};
+use crate::batch::{InputError, block, column_batch};
+use crate::cast::{Wish, cast};
 use crate::exit::Failure;
 use crate::sidecar::Sidecar;
 
@@ -26,11 +27,21 @@ pub(crate) struct Items {
     reader: Box<dyn VectorReader>,
     batch: Batch,
     sidecar: Option<Sidecar>,
+    wishes: Vec<Wish>,
 }
 
 impl Items {
     pub(crate) fn open(args: &InputArgs) -> Result<Self, Failure> {
-        let named = args.attributes.clone().map_or(AttributeColumns::All, AttributeColumns::Named);
+        let wishes = args.attributes.clone().unwrap_or_default();
+        for (at, wish) in wishes.iter().enumerate() {
+            if wishes[..at].iter().any(|before| before.name == wish.name) {
+                return Err(Failure::usage(format!("attribute {:?} is named twice", wish.name)));
+            }
+        }
+        let named = match &args.attributes {
+            None => AttributeColumns::All,
+            Some(_) => AttributeColumns::Named(wishes.iter().map(|w| w.name.clone()).collect()),
+        };
         let own = match args.attributes_from.is_some() || args.no_attributes {
             true => AttributeColumns::None,
             false => named.clone(),
@@ -50,10 +61,10 @@ impl Items {
             Some(path) => {
                 let id_column = args.ids.clone();
                 let options = ReadOptions { id_column, attributes: named, ..options };
-                Some(Sidecar::open(path, &options, &*reader)?)
+                Some(Sidecar::open(path, &options, args.unmatched, &*reader)?)
             }
         };
-        Ok(Self { reader, batch: Batch::default(), sidecar })
+        Ok(Self { reader, batch: Batch::default(), sidecar, wishes })
     }
 
     pub(crate) fn shape(&self) -> Shape {
@@ -67,6 +78,19 @@ impl Items {
         }
     }
 
+    /// The kind that each attribute is to have.
+    fn kinds(&self) -> impl Iterator<Item = (&AttributeField, ColumnKind)> {
+        self.fields().iter().map(|field| {
+            let wish = self.wishes.iter().find(|wish| wish.name == field.name);
+            (field, wish.and_then(|wish| wish.kind).unwrap_or(kind(field.kind)))
+        })
+    }
+
+    /// How many items have no attributes in the second file, and how many rows of that no item.
+    pub(crate) fn unmatched(&self) -> (u64, u64) {
+        self.sidecar.as_ref().map_or((0, 0), Sidecar::unmatched)
+    }
+
     /// Columns that no attribute can be made of, as `name (type)`.
     pub(crate) fn skipped(&self) -> Vec<String> {
         let skipped = match &self.sidecar {
@@ -74,6 +98,24 @@ impl Items {
             None => self.reader.skipped(),
         };
         skipped.iter().map(|column| format!("{} ({})", column.name, column.data_type)).collect()
+    }
+
+    /// The attributes of the batch at hand in the types that they are to have.
+    fn as_wished(&self, attributes: Vec<ColumnBatch>) -> Result<Vec<ColumnBatch>, InputError> {
+        let path = self.sidecar.as_ref().map_or(self.reader.path(), Sidecar::path);
+        let cast = |(column, (field, kind)): (_, (&AttributeField, _))| {
+            cast(column, kind).map_err(|(at, found)| InputError {
+                path: path.to_owned(),
+                place: format!(
+                    "attribute {:?} of item {}",
+                    field.name,
+                    self.batch.first_row + at as u64
+                ),
+                expected: format!("a value that {kind} holds exactly"),
+                found,
+            })
+        };
+        attributes.into_iter().zip(self.kinds()).map(cast).collect()
     }
 
     fn next(&mut self) -> Result<Option<ItemBatch>, Box<dyn Error + Send + Sync>> {
@@ -94,11 +136,12 @@ impl Items {
             )?,
             None => {
                 let attributes = batch.attributes.iter();
-                let all: Vec<usize> = (0..batch.rows).collect();
+                let all: Vec<Option<usize>> = (0..batch.rows).map(Some).collect();
                 let attributes = attributes.map(|column| column_batch(&column.values, &all));
                 (take(&mut batch.ids), attributes.collect())
             }
         };
+        let attributes = self.as_wished(attributes)?;
         Ok(Some(ItemBatch { vectors, ids, attributes }))
     }
 }
@@ -122,7 +165,7 @@ impl ItemSource for Items {
     }
 
     fn attributes(&self) -> Vec<(String, ColumnKind)> {
-        self.fields().iter().map(|field| (field.name.clone(), kind(field.kind))).collect()
+        self.kinds().map(|(field, kind)| (field.name.clone(), kind)).collect()
     }
 
     fn held_bytes(&self) -> u64 {

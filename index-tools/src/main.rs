@@ -28,6 +28,7 @@ mod args;
 mod batch;
 mod build;
 mod calibration;
+mod cast;
 mod compare;
 mod completions;
 mod convert;

@@ -9,6 +9,7 @@ use vicinage_datasets::{
     find_duplicate_id, open_table,
 };
 
+use crate::args::Unmatched;
 use crate::batch::{InputError, column_batch};
 use crate::exit::Failure;
 
@@ -19,6 +20,9 @@ pub(crate) struct Sidecar {
     skipped: Vec<SkippedColumn>,
     columns: Vec<AttributeValues>,
     join: Join,
+    unmatched: Unmatched,
+    /// Items that were asked for and have no row here.
+    missing: u64,
 }
 
 /// How rows of the sidecar find their items.
@@ -34,6 +38,7 @@ impl Sidecar {
     pub(crate) fn open(
         path: &Path,
         options: &ReadOptions,
+        unmatched: Unmatched,
         items: &dyn VectorReader,
     ) -> Result<Self, Failure> {
         let mut reader = open_table(path, options)?;
@@ -75,11 +80,15 @@ impl Sidecar {
             }
         };
         let skipped = reader.skipped().to_vec();
-        Ok(Self { path: path.to_owned(), fields, skipped, columns, join })
+        Ok(Self { path: path.to_owned(), fields, skipped, columns, join, unmatched, missing: 0 })
     }
 
     pub(crate) fn fields(&self) -> &[AttributeField] {
         &self.fields
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(crate) fn skipped(&self) -> &[SkippedColumn] {
@@ -99,26 +108,30 @@ impl Sidecar {
         let mut wanted = Vec::with_capacity(rows);
         let ids = match &mut self.join {
             Join::Rows(own) => {
-                wanted.extend(start..start + rows);
+                wanted.extend((start..start + rows).map(Some));
                 own.as_ref().map(|own| own[start..start + rows].to_vec()).or(ids)
             }
             Join::Ids { rows: by_id, used } => {
                 let ids = ids.unwrap_or_default();
                 for (id, row) in ids.iter().zip(first..) {
                     let at = by_id.binary_search_by_key(id, |&(id, _)| id);
-                    let Ok(at) = at else {
-                        return Err(InputError {
-                            path: self.path.clone(),
-                            place: "whole file".to_owned(),
-                            expected: format!(
-                                "item {id}, which is row {row} of {}",
-                                items.display()
-                            ),
-                            found: "no row with that id".to_owned(),
-                        });
-                    };
-                    used[by_id[at].1] = true;
-                    wanted.push(by_id[at].1);
+                    let found = at.ok().map(|at| by_id[at].1);
+                    wanted.push(found);
+                    match found {
+                        Some(found) => used[found] = true,
+                        None if self.unmatched == Unmatched::Count => self.missing += 1,
+                        None => {
+                            return Err(InputError {
+                                path: self.path.clone(),
+                                place: "whole file".to_owned(),
+                                expected: format!(
+                                    "item {id}, which is row {row} of {}",
+                                    items.display()
+                                ),
+                                found: "no row with that id".to_owned(),
+                            });
+                        }
+                    }
                 }
                 Some(ids)
             }
@@ -126,22 +139,28 @@ impl Sidecar {
         Ok((ids, self.columns.iter().map(|column| column_batch(column, &wanted)).collect()))
     }
 
-    /// Checks that every row of the sidecar had an item.
     /// Memory that the attributes take here.
     pub(crate) fn bytes(&self) -> u64 {
         self.columns.iter().map(column_bytes).sum()
     }
 
+    /// How many items have no row here, and how many rows no item; of what was taken.
+    pub(crate) fn unmatched(&self) -> (u64, u64) {
+        let Join::Ids { used, .. } = &self.join else { return (0, 0) };
+        (self.missing, used.iter().filter(|used| !**used).count() as u64)
+    }
+
+    /// Checks, unless that is only counted, that every row of the sidecar had an item.
     pub(crate) fn check_all_used(&self, items: &Path) -> Result<(), InputError> {
         let Join::Ids { rows, used } = &self.join else { return Ok(()) };
         match rows.iter().find(|&&(_, row)| !used[row]) {
-            None => Ok(()),
-            Some((id, row)) => Err(InputError {
+            Some((id, row)) if self.unmatched == Unmatched::Error => Err(InputError {
                 path: self.path.clone(),
                 place: format!("row {row}"),
                 expected: format!("the id of an item of {}", items.display()),
                 found: format!("{id}, which it does not have"),
             }),
+            _ => Ok(()),
         }
     }
 }

@@ -33,6 +33,18 @@ pub enum ColumnBatch {
 }
 
 impl ColumnBatch {
+    /// What values they are.
+    pub fn kind(&self) -> ColumnKind {
+        match self {
+            ColumnBatch::Bool(_) => ColumnKind::Bool,
+            ColumnBatch::I64(_) => ColumnKind::I64,
+            ColumnBatch::F64(_) => ColumnKind::F64,
+            ColumnBatch::Timestamp(_) => ColumnKind::Timestamp,
+            ColumnBatch::Category(_) => ColumnKind::Category,
+            ColumnBatch::Tags(_) => ColumnKind::Tags,
+        }
+    }
+
     /// Number of values.
     pub fn len(&self) -> usize {
         match self {

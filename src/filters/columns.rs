@@ -23,11 +23,12 @@
 mod builder;
 mod view;
 
-use std::fmt;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use wincode::{SchemaRead, SchemaWrite};
+
+use crate::types::named;
 
 pub use builder::{ColumnBuilder, ColumnError};
 pub use view::{ColumnDamage, ColumnLayout, ColumnView};
@@ -93,11 +94,7 @@ impl ColumnKind {
     }
 }
 
-impl fmt::Display for ColumnKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+named!(ColumnKind, "type of attribute");
 
 /// Name and kind of a column.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead)]

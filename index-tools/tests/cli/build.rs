@@ -1,10 +1,10 @@
 //! plan and build, and what they refuse.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::support::{
-    DIM, N, components, id, inputs, run, title, titles, write_table, write_vectors,
+    DIM, N, command, components, finish, id, inputs, run, title, titles, write_table, write_vectors,
 };
 
 #[test]
@@ -123,6 +123,44 @@ fn keeps_the_attributes_asked_for() {
         .fails(65, &["items.parquet", "colour", "expected", "found"]);
     run(dir.path(), "build --input items.npy --metric ip --out other --attributes title")
         .fails(2, &["vectors alone", "--attributes-from"]);
+}
+
+#[test]
+fn attributes_have_the_types_asked_for() {
+    let dir = inputs();
+    let build = |wish: &str| {
+        run(dir.path(), &format!("build --input items.parquet --metric ip --out index {wish}"))
+    };
+    let kinds = || {
+        let info = run(dir.path(), "inspect index --format json").ok().json();
+        let kinds = info["info"]["attributes"].as_array().unwrap().clone();
+        kinds.iter().map(|one| one["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    build("--attribute year:category --attribute title:tags").ok();
+    assert_eq!(kinds(), ["category", "tags"]);
+    let found = |filter: &str, more: &str| {
+        let arguments = ["query", "index", "--item", "1006", "--k", "5", "--exact", "--filter"];
+        let mut command = command(dir.path(), "");
+        command.args(arguments).arg(filter).args(more.split_whitespace());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let json = finish(command.spawn().unwrap()).ok().json();
+        json["hits"].as_array().unwrap().clone()
+    };
+    let show = "--attributes year --format json";
+    let hits = found("year == \"700\"", show);
+    assert_eq!(hits.len(), 1);
+    assert_eq!(hits[0]["attributes"]["year"], "700");
+    let of_none = found("year is null", show);
+    assert_eq!(of_none[0]["attributes"]["year"], serde_json::Value::Null);
+
+    build("--attributes year:f64").ok();
+    assert_eq!(kinds(), ["f64"]);
+    assert_eq!(found("year >= 700 and year < 701", show)[0]["attributes"]["year"], 700.0);
+
+    let place = "attribute \"year\" of item 2";
+    build("--attributes year:bool").fails(65, &["items.parquet", place, "bool", "found", "2"]);
+    build("--attributes year:i46").fails(65, &["items.parquet", "year:i46"]);
+    build("--attributes year:i64,year:f64").fails(2, &["year", "twice"]);
 }
 
 #[test]

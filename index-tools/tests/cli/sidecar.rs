@@ -91,6 +91,29 @@ fn joins_by_row_and_takes_the_ids() {
 }
 
 #[test]
+fn counts_what_does_not_match_if_asked() {
+    let dir = inputs();
+    let rows: Vec<usize> = (0..N + 3).rev().filter(|&row| row != 700 && row != 9).collect();
+    write(dir.path(), &rows, Some("item_id"));
+    let build = "build --input items.parquet --attributes-from side.parquet --metric ip --out index \
+                 --unmatched count";
+    run(dir.path(), build).ok().says(&["2 items", "3 rows"]);
+    let unmatched =
+        run(dir.path(), &format!("{build} --format json")).ok().json()["unmatched"].clone();
+    assert_eq!(unmatched, serde_json::json!({ "items": 2, "attributes": 3 }));
+    assert_eq!(title_in_index(dir.path(), id(701)), title(701));
+    let query = format!(
+        "query index --vectors items.npy --row 0 --k 1 --filter ids({}) --attributes title,tags --format json",
+        id(700)
+    );
+    let hit = run(dir.path(), &query).ok().json()["hits"][0].clone();
+    let none = serde_json::json!({ "title": null, "tags": null });
+    assert_eq!((hit["item_id"].as_u64(), &hit["attributes"]), (Some(id(700)), &none));
+    run(dir.path(), "build --input items.parquet --metric ip --out other --unmatched count")
+        .fails(2, &["--attributes-from"]);
+}
+
+#[test]
 fn refuses_what_does_not_match() {
     let dir = inputs();
     let by_id =
