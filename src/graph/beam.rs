@@ -62,6 +62,9 @@ impl BeamStats {
     }
 }
 
+/// Size of the candidate list where a query names none. Raised to `k`.
+pub const DEFAULT_EF: usize = 100;
+
 /// The clock is read once per this many expanded nodes.
 pub(super) const EXPANSIONS_PER_CLOCK_READ: u64 = 32;
 

@@ -14,7 +14,7 @@
 use std::time::Instant;
 
 use crate::graph::adjacency::Adjacency;
-use crate::graph::beam::{Beam, BeamStats, EXPANSIONS_PER_CLOCK_READ, Reach};
+use crate::graph::beam::{Beam, BeamStats, DEFAULT_EF, EXPANSIONS_PER_CLOCK_READ, Reach};
 use crate::graph::pool::{Pool, Stop};
 use crate::types::{Admit, NodeId, Scorer};
 
@@ -174,10 +174,17 @@ struct Filtered<'a, S, A> {
 /// How many candidates a walk expands whose `k`th result is the candidate of this `rank`. As many more
 /// than `rank` as an unfiltered search has more than `k`: some for finding the way, and a share that
 /// falls with `k`, since the last of few are less sure to be the closest. Results that lie behind many
-/// that do not pass, since those near the query do not, get as many more.
+/// that do not pass, since those near the query do not, get as many more; of all that, `ef` gets more or
+/// less than the usual one would.
 pub fn candidates(ef: usize, k: usize, rank: usize) -> usize {
-    let more = 1.0 + 1.6 / (k as f32).sqrt();
+    let effort = ef as f32 / DEFAULT_EF.max(k) as f32;
+    let more = 1.0 + effort * spare(k) / k as f32;
     ef.max((0.6 * ef as f32 + more * rank as f32) as usize)
+}
+
+/// How many results more than `k` have to be known for the `k` closest to be among them.
+pub fn spare(k: usize) -> f32 {
+    1.6 * (k as f32).sqrt()
 }
 
 impl<'a, S: Scorer, A: Admit> Filtered<'a, S, A> {
@@ -213,8 +220,8 @@ impl<'a, S: Scorer, A: Admit> Filtered<'a, S, A> {
         Some(node)
     }
 
-    /// Offers the first `fresh` of the batch as candidates, and those that pass as results. What is farther than the candidates that are
-    /// wanted is of no interest any more.
+    /// Offers the first `fresh` of the batch as candidates, and those that pass as results. What is
+    /// farther than the candidates that are wanted is of no interest any more.
     #[inline(always)]
     fn offer_all(&mut self, fresh: usize, Reach { ef, stop, .. }: Reach) {
         self.beam.offer(self.scorer, fresh, &mut self.stats);

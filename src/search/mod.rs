@@ -19,6 +19,7 @@ pub mod costs;
 pub mod plan;
 mod traverse;
 
+pub use crate::graph::beam::DEFAULT_EF;
 pub use plan::Plan;
 
 use std::marker::PhantomData;
@@ -40,9 +41,6 @@ use crate::search::traverse::{WalkCodes, WalkRows};
 use crate::types::{Admit, AdmitAll, AdmitAllBut, Metric, Neighbor, NodeId};
 use crate::vectors::{Form, Vectors, query_scale};
 use crate::{with_codes, with_element};
-
-/// Size of the candidate list where a query names none. Raised to `k`.
-pub const DEFAULT_EF: usize = 100;
 
 /// A walk scores at least this many rows per candidate that it keeps, scattered; up to there a
 /// scan, which reads in order, costs less and is exact.

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::graph::filtered::candidates;
+use crate::graph::filtered::{candidates, spare};
 use crate::types::named;
 
 /// How a query is answered.
@@ -129,7 +129,7 @@ impl Estimate {
     }
 
     fn a_few_more(self) -> usize {
-        self.k + (1.6 * (self.k as f32).sqrt()) as usize
+        self.k + spare(self.k) as usize
     }
 
     /// Many rows that lie apart cost more each than few. The more pass, the more of them lie next to one
