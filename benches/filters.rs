@@ -1,11 +1,14 @@
-//! What passes a filter: from the expression to the set of nodes, of a million items.
+//! What passes a filter: from the expression to the set of nodes, and the scan of their codes, of a
+//! million items.
 //!
 //! `cargo bench --bench filters [FILTER]`. On one thread; of a few thousand items where this only
-//! shows that it works.
+//! shows that it works. `scan` and `gather` take the same rows in turn: how much longer the scan takes is
+//! what it does beyond waiting for memory.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark stops at the first surprise")]
 
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -18,7 +21,13 @@ use vicinage::filters::evaluate::Table;
 use vicinage::filters::expression::Expression;
 use vicinage::filters::indexes::{self, ColumnIndex, IndexLayout};
 use vicinage::filters::lookup::IdLookup;
-use vicinage::types::{ItemId, NodeId};
+use vicinage::filters::nodes::NodeSet;
+use vicinage::kernels::{Isa, Operation, dispatch};
+use vicinage::quantizers::{
+    CodeBounds, CodeBytes, CodeKind, CodeLayout, CodeTerms, Codes, I8, QueryCodes, encode_rows,
+};
+use vicinage::scan::{Closest, NodeStream, scan_within};
+use vicinage::types::{AdmitAll, ItemId, Metric, NodeId};
 
 #[path = "common/mod.rs"]
 mod common;
@@ -197,4 +206,150 @@ fn exclude(bencher: Bencher<'_, '_>) {
     bencher
         .counter(ItemsCount::new(items.ids.len() / 10))
         .bench_local(|| filter.bind(items).unwrap().select());
+}
+
+// ---- The scan
+
+const DIM: usize = 128;
+/// Rows that are asked of memory before the first of them is read, as the scan does.
+const AHEAD: usize = 32;
+/// Sets of a size that are taken in turn, so that no cache holds what comes next.
+const SETS: usize = 16;
+
+/// Codes of made-up vectors.
+struct Coded {
+    bytes: CodeBytes,
+    terms: Vec<CodeTerms>,
+    center: Vec<f32>,
+    layout: CodeLayout,
+    query: Vec<f32>,
+}
+
+impl Coded {
+    fn codes(&self) -> Codes<'_> {
+        let bounds = CodeBounds::of(&self.terms, &self.center);
+        Codes::new(self.bytes.bytes(), &self.terms, self.layout, &self.center, bounds)
+    }
+}
+
+static CODED: LazyLock<Coded> = LazyLock::new(|| {
+    let layout = CodeLayout::new(CodeKind::I8, DIM);
+    let (mut bytes, mut terms) =
+        (CodeBytes::zeroed(items() * layout.stride()), vec![CodeTerms::default(); items()]);
+    let center = vec![0.0; DIM];
+    encode_rows(layout, &center, bytes.bytes_mut(), &mut terms, &mut |row, vector| {
+        vector.copy_from_slice(&numbers(row as u32 + 1, DIM));
+    });
+    Coded { bytes, terms, center, layout, query: numbers(7, DIM) }
+});
+
+/// Sets that each hold about one item of so many, with the nodes of each.
+struct Sets {
+    sets: Vec<(NodeSet, Vec<NodeId>)>,
+    next: AtomicUsize,
+}
+
+impl Sets {
+    fn new(one_of: u32) -> Self {
+        let set = |at: u32| {
+            let random = numbers(1000 + at, items());
+            let passes = |row: &usize| random[*row] < 2.0 / one_of as f32 - 1.0;
+            let nodes: Vec<NodeId> =
+                (0..items()).filter(passes).map(|row| NodeId(row as u32)).collect();
+            (nodes.iter().copied().collect(), nodes)
+        };
+        Self { sets: (0..SETS as u32).map(set).collect(), next: AtomicUsize::new(0) }
+    }
+
+    fn next(&self) -> &(NodeSet, Vec<NodeId>) {
+        &self.sets[self.next.fetch_add(1, Ordering::Relaxed) % SETS]
+    }
+
+    /// Of a set, on average.
+    fn nodes(&self) -> usize {
+        self.sets.iter().map(|(_, nodes)| nodes.len()).sum::<usize>() / SETS
+    }
+}
+
+struct Scan<'a> {
+    codes: Codes<'a>,
+    passing: &'a NodeSet,
+    query: &'a [f32],
+    prepared: &'a mut QueryCodes,
+    closest: &'a mut Closest,
+}
+
+impl Operation for Scan<'_> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> usize {
+        let Self { codes, passing, query, prepared, closest } = self;
+        let nodes = match passing.listed() {
+            Some(listed) => NodeStream::List(listed.iter()),
+            None => NodeStream::of_words(passing.words()),
+        };
+        prepared.prepare(Metric::Ip, query, 1.0, codes);
+        closest.reset(10);
+        let (margin, scorer) =
+            (prepared.margin(Metric::Ip, codes), prepared.scorer::<I, I8>(isa, codes));
+        let of = (|node| margin.of(node), margin.widest());
+        scan_within(&scorer, nodes, &AdmitAll, of, closest, None)
+    }
+}
+
+struct Gather<'a> {
+    codes: Codes<'a>,
+    nodes: &'a [NodeId],
+}
+
+impl Operation for Gather<'_> {
+    type Output = u64;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> u64 {
+        let mut all = 0;
+        let mut batches = self.nodes.chunks(AHEAD);
+        let ask = |batch: Option<&[NodeId]>| {
+            for node in batch.unwrap_or_default() {
+                isa.prefetch_bytes(self.codes.row(*node));
+            }
+        };
+        let mut now = batches.next();
+        ask(now);
+        while let Some(batch) = now {
+            now = batches.next();
+            ask(now);
+            for node in batch {
+                let (words, _) = self.codes.row(*node).as_chunks::<8>();
+                all ^= words.iter().fold(0, |all, word| all ^ u64::from_le_bytes(*word));
+            }
+        }
+        all
+    }
+}
+
+/// One item of so many passes.
+const ONE_OF: [u32; 5] = [1000, 100, 25, 10, 2];
+
+/// Scores the codes of what passes, and keeps what can be among the ten closest.
+#[divan::bench(args = ONE_OF)]
+fn scan(bencher: Bencher<'_, '_>, one_of: u32) {
+    let (codes, sets) = (CODED.codes(), Sets::new(one_of));
+    let (mut prepared, mut closest) = (QueryCodes::default(), Closest::default());
+    let (prepared, closest, query) = (&mut prepared, &mut closest, &CODED.query);
+    bencher.counter(ItemsCount::new(sets.nodes())).bench_local(|| {
+        let (passing, _) = sets.next();
+        dispatch(Scan { codes, passing, query, prepared, closest })
+    });
+}
+
+/// Reads the same rows, and does nothing with them.
+#[divan::bench(args = ONE_OF)]
+fn gather(bencher: Bencher<'_, '_>, one_of: u32) {
+    let (codes, sets) = (CODED.codes(), Sets::new(one_of));
+    bencher.counter(ItemsCount::new(sets.nodes())).bench_local(|| {
+        let (_, nodes) = sets.next();
+        dispatch(Gather { codes, nodes })
+    });
 }
