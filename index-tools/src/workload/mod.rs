@@ -21,6 +21,7 @@ use vicinage_datasets::{I64ListColumn, IdMatrix};
 
 use crate::exit::Failure;
 
+pub(crate) use read::{FILTER_BYTES, place, read_text};
 pub(crate) use run::{Prepared, report};
 pub(crate) use write::{Contents, write};
 

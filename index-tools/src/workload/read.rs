@@ -18,7 +18,7 @@ use crate::exit::Failure;
 /// The longest manifest.
 const MOST_MANIFEST: u64 = 4 << 20;
 /// The most bytes of filters.
-const MOST_FILTERS: u64 = 1 << 30;
+pub(crate) const FILTER_BYTES: u64 = 1 << 30;
 /// The most groups: figures of more are read by nobody.
 const MOST_GROUPS: usize = 1000;
 
@@ -27,7 +27,7 @@ impl Workload {
     pub(crate) fn read(dir: &Path) -> Result<Self, Failure> {
         let manifest = read_manifest(&dir.join(MANIFEST))?;
         let path = dir.join(FILTERS);
-        let lines = parse_lines(&path, &read_text(&path, MOST_FILTERS)?, &manifest)?;
+        let lines = parse_lines(&path, &read_text(&path, FILTER_BYTES)?, &manifest)?;
         let truth_path = dir.join(TRUTH_IDS);
         let truth = read_ids(&truth_path.clone().into())?;
         let matches_path = dir.join(MATCHES);
@@ -100,12 +100,12 @@ fn unfit(path: &Path) -> Failure {
 }
 
 /// Blank lines are refused, so that this is also the number that editors show.
-pub(super) fn place(line: usize) -> String {
+pub(crate) fn place(line: usize) -> String {
     format!("line {}", line + 1)
 }
 
 /// A text file of at most `most` bytes.
-fn read_text(path: &Path, most: u64) -> Result<String, Failure> {
+pub(crate) fn read_text(path: &Path, most: u64) -> Result<String, Failure> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| io("open", path, &error))?;
     file.take(most + 1).read_to_end(&mut bytes).map_err(|error| io("read", path, &error))?;

@@ -93,6 +93,62 @@ fn passes(filter: &Value, row: &Map<String, Value>) -> bool {
     }
 }
 
+/// Filters of one's own are answered as those that were made.
+#[test]
+fn filters_of_ones_own_have_the_same_truth() {
+    let dir = made();
+    let at = |name: &str| dir.path().join(name);
+    let lines = fs::read_to_string(at("w/filters.jsonl")).unwrap();
+    let own: Vec<&str> = lines.lines().filter(|line| !line.contains("\"excluded\":")).collect();
+    fs::write(at("own.jsonl"), own.join("\n")).unwrap();
+    let own_words = "datasets generate filters --input tt/base.npy --queries tt/test.npy \
+                     --metric ip --k 12 --attributes-from w/attributes.parquet --filters";
+    run(dir.path(), &format!("{own_words} own.jsonl --out o")).ok();
+    let read = |name: &str| {
+        let matrix = read_ids(&at(name).into()).unwrap();
+        (0..matrix.rows()).map(|row| matrix.row(row).to_vec()).collect::<Vec<_>>()
+    };
+    for name in ["truth-ids.npy", "truth-matches.npy"] {
+        let (made, asked) = (read(&format!("w/{name}")), read(&format!("o/{name}")));
+        assert_eq!(asked, made[..asked.len()]);
+        assert!(made.len() > asked.len(), "those with lists come last");
+    }
+    let build = "build --input tt/base.npy --attributes-from w/attributes.parquet --metric ip \
+                 --out index";
+    run(dir.path(), build).ok();
+    let eval = "eval index --queries tt/test.npy --filters o --k 10 --format json";
+    let results = run(dir.path(), eval).ok().json()["results"].as_array().unwrap().clone();
+    assert!(!results.is_empty());
+    assert!(results.iter().all(|result| result["recall_min"] == 1.0), "a small index is scanned");
+
+    // Without a selectivity, filters are told by how much passes.
+    let text = r#"{"filter": "any_2 == \"any_2-0\"", "queries": [3, 1]}
+{"filter": {"eq": {"any_10": "any_10-1"}}, "queries": [0]}
+{"filter": "not any_10 == \"any_10-1\"", "queries": [0], "shape": "not"}"#;
+    fs::write(at("text.jsonl"), text).unwrap();
+    run(dir.path(), &format!("{own_words} text.jsonl --out t")).ok();
+    let manifest: toml::Table = fs::read_to_string(at("t/workload.toml")).unwrap().parse().unwrap();
+    let groups = manifest["groups"].as_array().unwrap().iter();
+    let told: Vec<(&str, f64)> = groups
+        .map(|group| (group["shape"].as_str().unwrap(), group["target"].as_float().unwrap()))
+        .collect();
+    // A tenth and a half are what they are by chance, so they lie on either side.
+    assert_eq!(told.len(), 3);
+    assert!(told.contains(&("not", 1.0)), "{told:?}");
+
+    for (line, words) in [
+        (r#"{"filter": "colour == 1", "queries": [0]}"#, &["line 1", "colour"][..]),
+        (r#"{"filter": "any_2 ==", "queries": [0]}"#, &["line 1", "column"]),
+        (r#"{"filter": "any_2 is null", "queries": [40]}"#, &["line 1", "queries below 40", "40"]),
+        (r#"{"filter": "any_2 is null", "queries": []}"#, &["line 1", "at least one query"]),
+        (r#"{"filter": "any_2 is null"}"#, &["line 1", "queries"]),
+        ("", &["no filters"]),
+    ] {
+        fs::write(at("bad.jsonl"), line).unwrap();
+        run(dir.path(), &format!("{own_words} bad.jsonl --out bad")).fails(65, words);
+    }
+}
+
 /// Every number of a workload again, one row after the other.
 #[test]
 fn the_truth_is_what_a_naive_loop_finds() {

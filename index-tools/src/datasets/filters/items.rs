@@ -1,25 +1,28 @@
-//! The attributes of the items: made, written, and in columns as an index has them.
+//! The attributes of the items: made and written, or read, and in columns as an index has them.
 
 use std::path::Path;
 
+use vicinage::builder::ItemSource;
 use vicinage::error::Corruption;
 use vicinage::filters::columns::{
     AttributeValue, ColumnBuilder, ColumnLayout, ColumnSchema, ColumnView,
 };
 use vicinage::filters::evaluate::Table;
+use vicinage::progress::Progress;
 use vicinage::types::{ItemId, Metric, NodeId};
 use vicinage_datasets::generate::{AttributePlan, ColumnPlan, ColumnRule, write_attributes};
 use vicinage_datasets::{
     AttributeBatch, AttributeField, AttributeKind, AttributeValues, ReadOptions, TableBatch,
-    TextColumn, create_table, open_table,
+    TextColumn, create_table, find_duplicate_id, open_table,
 };
 
 use super::Work;
 use super::cells::Cells;
+use crate::args::{InputArgs, Unmatched};
 use crate::batch::column_batch;
 use crate::datasets::generate::advance;
 use crate::exit::{Exit, Failure};
-use crate::input::kind;
+use crate::input::{Items as Source, kind};
 
 /// Share of the affinity in the number that ranges are of.
 const ALPHA: f64 = 0.5;
@@ -40,12 +43,11 @@ pub(super) struct Items {
     schema: Vec<ColumnSchema>,
     columns: Vec<(Vec<u8>, ColumnLayout)>,
     pub(super) ids: Vec<ItemId>,
-    pub(super) cells: Cells,
 }
 
 impl Items {
     /// Makes the attributes, and writes them into the Parquet file `path`.
-    pub(super) fn make(work: &Work<'_>, path: &Path) -> Result<Self, Failure> {
+    pub(super) fn make(work: &Work<'_>, path: &Path) -> Result<(Self, Cells), Failure> {
         let plan = AttributePlan {
             columns: columns(work),
             target: work.queries.row(0).to_vec(),
@@ -58,7 +60,42 @@ impl Items {
         write_attributes(&work.args.input, &plan, &plain, &|rows| advance(report, rows))?;
         report.finish();
         let cells = Cells::make(work)?;
-        Self::with_cells(work, &plain, path, cells)
+        Ok((Self::with_cells(work, &plain, path, &cells)?, cells))
+    }
+
+    /// Reads the attributes that the items have, of their own or in the file `from`.
+    pub(super) fn read(work: &Work<'_>, from: Option<&Path>) -> Result<Self, Failure> {
+        let mut source = Source::open(&InputArgs {
+            input: work.args.input.clone(),
+            ids: None,
+            attributes: None,
+            no_attributes: false,
+            attributes_from: from.map(Path::to_owned),
+            unmatched: Unmatched::Error,
+        })?;
+        let column = |(name, kind)| ColumnBuilder::new(ColumnSchema { name, kind, nullable: true });
+        let mut builders: Vec<ColumnBuilder> =
+            source.attributes().into_iter().map(column).collect();
+        let (mut ids, mut has_ids) = (Vec::new(), false);
+        work.report.start("attributes", Some(work.n), "items");
+        while let Some(batch) = source.next_batch().map_err(|error| Failure::of(&*error))? {
+            work.report.interrupt().check()?;
+            let first = ids.len() as u64;
+            let rows = batch.vectors.bytes().len()
+                / (work.queries.dim * batch.vectors.element().bytes()).max(1);
+            for (builder, values) in builders.iter_mut().zip(&batch.attributes) {
+                (0..rows).try_for_each(|row| builder.push(&values.value(row)))?;
+            }
+            has_ids |= batch.ids.is_some();
+            ids.extend(batch.ids.unwrap_or_else(|| (first..first + rows as u64).collect()));
+            work.report.advance(rows as u64);
+        }
+        work.report.finish();
+        if let Some(duplicate) = find_duplicate_id(&ids).filter(|_| has_ids) {
+            let path = from.unwrap_or(&work.args.input.path);
+            return Err(duplicate.in_file(path).into());
+        }
+        Self::finish(builders, ids)
     }
 
     /// Adds the column of cells, and keeps everything in columns.
@@ -66,7 +103,7 @@ impl Items {
         work: &Work<'_>,
         plain: &Path,
         path: &Path,
-        cells: Cells,
+        cells: &Cells,
     ) -> Result<Self, Failure> {
         let mut reader = open_table(plain, &ReadOptions::default())?;
         let mut fields = reader.attributes().to_vec();
@@ -87,7 +124,7 @@ impl Items {
             }
             let values = AttributeValues::Text(values);
             batch.attributes.push(AttributeBatch { name: CELL.to_owned(), values });
-            let rows: Vec<usize> = (0..batch.rows).collect();
+            let rows: Vec<Option<usize>> = (0..batch.rows).map(Some).collect();
             for (builder, attribute) in builders.iter_mut().zip(&batch.attributes) {
                 let values = column_batch(&attribute.values, &rows);
                 (0..batch.rows).try_for_each(|row| builder.push(&values.value(row)))?;
@@ -97,6 +134,10 @@ impl Items {
             batch.attributes.pop();
         }
         writer.finish()?;
+        Self::finish(builders, ids)
+    }
+
+    fn finish(builders: Vec<ColumnBuilder>, ids: Vec<ItemId>) -> Result<Self, Failure> {
         let order: Vec<u32> = (0..ids.len() as u32).collect();
         let (mut schema, mut columns) = (Vec::new(), Vec::new());
         for builder in builders {
@@ -104,7 +145,7 @@ impl Items {
             columns.push(laid_out(builder.finish(&order)?, &column, ids.len())?);
             schema.push(column);
         }
-        Ok(Self { schema, columns, ids, cells })
+        Ok(Self { schema, columns, ids })
     }
 
     /// The column of a name that is one of this module's.

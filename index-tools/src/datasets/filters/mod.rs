@@ -6,12 +6,14 @@
 //! | `mod` | the command; from the parts to the folder |
 //! | `items` | the attributes, written and in columns |
 //! | `cells` | items in cells, which correlated filters are made of |
+//! | `own` | filters that were given |
 //! | `shapes` | the filters of each shape |
 //! | `tags` | those over tags |
 //! | `solve` | the exact answers |
 
 mod cells;
 mod items;
+mod own;
 mod shapes;
 mod solve;
 mod tags;
@@ -37,7 +39,7 @@ use crate::units;
 use crate::workload::{self, ATTRIBUTES, Contents, GroupNote, Line, Manifest};
 
 use items::Items;
-use shapes::{Made, Shape};
+use shapes::Made;
 use solve::Solved;
 
 /// The largest k of the groups whose filters pass about as many items as are asked for.
@@ -47,7 +49,7 @@ const NEAREST: u32 = 1000;
 /// Ids in all lists of a size: longer lists go to fewer queries.
 const MOST_EXCLUDED: usize = 5_000_000;
 
-/// Filters of chosen selectivity and correlation with the queries, with exact answers
+/// Filters of chosen selectivity and correlation with the queries, or one's own, with exact answers
 #[derive(Args)]
 #[command(after_help = "\
 Example:
@@ -56,6 +58,11 @@ Example:
   index-tools build --input tt/base.npy --attributes-from tt/filters/attributes.parquet \\
       --metric ip --out index
   index-tools eval index --queries tt/test.npy --filters tt/filters --k 10
+
+  index-tools datasets generate filters --input items.npy --attributes-from items.parquet \\
+      --queries users.npy --filters logged.jsonl --metric ip --out logged
+      exact answers of one's own filters; figures are told by shape, and by how much passes:
+      up to 0.01, 0.1, 1, 10, 50, 100 %
 
 Shapes: random (a category, whatever the vector), correlated and anti-correlated (cells of items
 nearest to and farthest from the query), range (of a number that goes with the vector in part), and,
@@ -71,6 +78,14 @@ pub(crate) struct FiltersArgs {
     /// How closeness is measured: l2, ip (inner product) or cosine
     #[arg(long, value_name = "METRIC")]
     metric: Metric,
+    /// Take these filters instead: JSON Lines, each with a filter, in JSON or as text in a string,
+    /// and the rows of its queries from 0: {"filter": "year >= 2020", "queries": [0, 7]}; and maybe
+    /// a "shape" and a "selectivity" to tell figures by
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["selectivity", "exclude", "group"])]
+    filters: Option<PathBuf>,
+    /// Attributes that --filters is about, as in `build` [default: those of --input]
+    #[arg(long, value_name = "FILE", requires = "filters")]
+    attributes_from: Option<PathBuf>,
     /// Shares of the items that are to pass
     #[arg(
         long,
@@ -168,17 +183,30 @@ pub(super) fn filters(args: &FiltersArgs) -> Result<(), Failure> {
     let mut queries = Queries::read(&args.queries)?;
     queries.check_dim(&args.queries, shape.dim as usize, &args.input.to_string())?;
     let rows = queries.rows();
-    queries.vectors.truncate(args.group as usize * queries.dim);
+    if args.filters.is_none() {
+        queries.vectors.truncate(args.group as usize * queries.dim);
+    }
     let pool = thread_pool(args.threads)?;
     std::fs::create_dir_all(&args.out).map_err(|error| io("create", &args.out, &error))?;
     let folder = tempfile::Builder::new().prefix(".writing-").tempdir_in(&args.out)?;
     let work = Work { args, n: shape.rows, queries: &queries, report: &report, pool: &pool };
 
-    let items = Items::make(&work, &folder.path().join(ATTRIBUTES))?;
-    let mut made = shapes::make(&work, &items)?;
+    let (items, mut made) = match &args.filters {
+        Some(path) => {
+            let items = Items::read(&work, args.attributes_from.as_deref())?;
+            let made = own::read(path, &work, &items)?;
+            (items, made)
+        }
+        None => {
+            let (items, cells) = Items::make(&work, &folder.path().join(ATTRIBUTES))?;
+            let made = shapes::make(&work, (&items, &cells))?;
+            (items, made)
+        }
+    };
     let near = work.nearest(queries.rows(), NEAREST.min(shape.rows as u32))?;
     let mut solved = solve::solve(&work, &items, &made, &near)?;
-    for &size in &args.exclude {
+    // Filters of one's own are asked as they are, and nothing else is.
+    for &size in args.exclude.iter().filter(|_| args.filters.is_none()) {
         if u64::from(size) <= shape.rows / 2 {
             let (group, answers) = solve::excluded(&work, &items, size)?;
             made.push(group);
@@ -187,8 +215,8 @@ pub(super) fn filters(args: &FiltersArgs) -> Result<(), Failure> {
     }
     let manifest = manifest(args, shape, rows, made.iter().zip(&solved));
     let contents = contents(manifest, &made, solved)?;
-    let mut names = vec![ATTRIBUTES];
-    names.extend(workload::write(folder.path(), &contents)?);
+    let mut names = workload::write(folder.path(), &contents)?;
+    names.extend(args.filters.is_none().then_some(ATTRIBUTES));
     report.interrupt().check()?;
     publish(folder.path(), &args.out, names.iter().copied())?;
     print(&summary(args, &contents.manifest, started.elapsed().as_secs_f64()))
@@ -219,7 +247,7 @@ fn note(made: &Made, solved: &Solved, n: u64) -> GroupNote {
     let queries = solved.matches.len();
     let passing = solved.matches.iter().sum::<u64>() as f64;
     GroupNote {
-        shape: made.shape.name().to_owned(),
+        shape: made.shape.to_string(),
         target: made.selectivity,
         selectivity: passing / queries.max(1) as f64 / n as f64,
         filters: made.filters.len() as u64,
@@ -234,15 +262,16 @@ fn contents(manifest: Manifest, made: &[Made], solved: Vec<Solved>) -> Result<Co
     let (matches, excluded, lines) = (Vec::new(), Vec::new(), Vec::new());
     let mut contents = Contents { manifest, lines, truth, distances, matches, excluded };
     for (group, solved) in made.iter().zip(solved) {
+        let has_lists = !solved.excluded.is_empty();
         for (filter, queries) in &group.filters {
             let filter = to_raw_value(filter).map_err(|error| {
                 Failure::new(Exit::Internal, format!("cannot write JSON: {error}"))
             })?;
             contents.lines.push(Line {
-                shape: group.shape.name().to_owned(),
+                shape: group.shape.to_string(),
                 selectivity: group.selectivity,
                 filter,
-                excluded: (group.shape == Shape::Exclude).then_some(contents.excluded.len() as u64),
+                excluded: has_lists.then_some(contents.excluded.len() as u64),
                 queries: queries.clone(),
             });
         }

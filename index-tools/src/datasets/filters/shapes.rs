@@ -1,5 +1,6 @@
 //! The filters of each shape, and which queries are asked with which.
 
+use std::borrow::Cow;
 use std::ops::Bound;
 
 use vicinage::filters::expression::{Expression, Literal, Predicate};
@@ -48,7 +49,7 @@ impl Shape {
 
 /// A group in the making.
 pub(super) struct Made {
-    pub(super) shape: Shape,
+    pub(super) shape: Cow<'static, str>,
     /// That is wanted.
     pub(super) selectivity: f64,
     /// Each filter with the rows of its queries.
@@ -57,7 +58,10 @@ pub(super) struct Made {
 
 /// Makes the groups whose answers are yet to be found: every shape at every selectivity that the
 /// number of items allows. Over tags, groups are left out where no tags pass about as many.
-pub(super) fn make(work: &Work<'_>, items: &Items) -> Result<Vec<Made>, Failure> {
+pub(super) fn make(
+    work: &Work<'_>,
+    (items, in_cells): (&Items, &Cells),
+) -> Result<Vec<Made>, Failure> {
     let tags = Tags::new(items)?;
     let (prices, noise) = (items.sorted(PRICE)?, items.sorted(NOISE)?);
     let seed = work.args.seed.seed;
@@ -82,12 +86,12 @@ pub(super) fn make(work: &Work<'_>, items: &Items) -> Result<Vec<Made>, Failure>
                 Shape::Range => dealt(work, ranges(&prices, selectivity, seed)),
                 Shape::Correlated | Shape::AntiCorrelated => {
                     let near = shape == Shape::Correlated;
-                    own(work, |query| cells(&items.cells, query, selectivity, near, &noise))
+                    own(work, |query| cells(in_cells, query, selectivity, near, &noise))
                 }
                 _ => dealt(work, tags.filters(shape, selectivity, FILTERS, seed)),
             };
             if !filters.is_empty() {
-                groups.push(Made { shape, selectivity, filters });
+                groups.push(Made { shape: shape.name().into(), selectivity, filters });
             }
         }
     }
@@ -177,5 +181,5 @@ fn few(work: &Work<'_>, items: &Items) -> Made {
     };
     let filters = [0, 1, FEW - 1, FEW, FEW + 1].map(&mut ids).to_vec();
     let selectivity = (FEW as f64 / items.ids.len() as f64).min(1.0);
-    Made { shape: Shape::Few, selectivity, filters: dealt(work, filters) }
+    Made { shape: Shape::Few.name().into(), selectivity, filters: dealt(work, filters) }
 }

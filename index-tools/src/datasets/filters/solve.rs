@@ -192,5 +192,8 @@ pub(super) fn excluded(
     }
     let all = Expression::And(Vec::new());
     let queries = (0..count as u32).collect();
-    Ok((Made { shape: Shape::Exclude, selectivity, filters: vec![(all, queries)] }, solved))
+    Ok((
+        Made { shape: Shape::Exclude.name().into(), selectivity, filters: vec![(all, queries)] },
+        solved,
+    ))
 }
