@@ -213,6 +213,7 @@ async fn detail(State(app): State<Arc<App>>, name: Name) -> Result<Response, Api
         kind: attribute.schema.kind,
         nullable: attribute.schema.nullable,
         bytes: attribute.bytes,
+        index_bytes: attribute.index_bytes,
     });
     let detail = IndexDetail {
         summary: summary(host),

@@ -6,8 +6,10 @@ use std::cell::RefCell;
 
 use serde::ser::{Error, SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::json;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 
 use crate::error::Corruption;
 use crate::index::{self, AttributeValue, Hit, Index};
@@ -39,7 +41,7 @@ pub(super) struct SearchRequest<'a> {
     pub(super) exact: bool,
     /// Which items may be in the results: JSON, or text in a string; see docs/filters.md.
     #[serde(default, borrow)]
-    #[schema(value_type = Option<Object>, example = json!({"eq": {"language": "eng"}}))]
+    #[schema(schema_with = filter_schema)]
     pub(super) filter: Option<&'a RawValue>,
     /// Ids of items that must not be in the results: seen, bought, blocked. Those that the index does
     /// not hold are no error.
@@ -57,6 +59,18 @@ pub(super) struct SearchRequest<'a> {
     #[serde(default)]
     #[schema(minimum = 1, maximum = 10000)]
     pub(super) timeout_ms: Option<u64>,
+}
+
+/// A filter is an object or a string, for which there is no Rust type.
+fn filter_schema() -> Schema {
+    let either = [Type::Object, Type::String, Type::Null];
+    let filter = ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter(either))
+        .description(Some(
+            "Which items may be in the results: JSON, or text in a string; see docs/filters.md.",
+        ))
+        .examples([json!({"eq": {"language": "eng"}}), json!("language == \"eng\"")]);
+    filter.build().into()
 }
 
 /// One query: exactly one of the three fields.
@@ -393,7 +407,10 @@ pub(super) struct AttributeDetail<'a> {
     #[schema(value_type = String, example = "category")]
     pub(super) kind: index::ColumnKind,
     pub(super) nullable: bool,
+    /// Of the column.
     pub(super) bytes: u64,
+    /// Of what makes it fast to filter by.
+    pub(super) index_bytes: u64,
 }
 
 /// Recall of sampled queries against exact search.

@@ -8,6 +8,7 @@
 //! | `points` | what is measured: judged once, then rounds in turn |
 //! | `filtered` | points of filtered workloads |
 //! | `streamed` | points of runbooks of updates |
+//! | `regret` | the planner beside plans that were asked for |
 //! | `table` | the points of a set, as people read them |
 //! | `rounds` | the clock |
 //! | `remote` | a server as the engine |
@@ -19,6 +20,7 @@ pub(crate) mod builds;
 mod cache;
 mod filtered;
 mod points;
+mod regret;
 mod remote;
 mod rounds;
 mod set;
@@ -379,6 +381,7 @@ pub(crate) fn run(args: &SweepArgs) -> Result<(), Failure> {
                 measure(&ground, &subjects, &mut results, &report)?
             };
             print(&table::of(&points))?;
+            print(&regret::of(&points))?;
         }
     }
     print(&format!(

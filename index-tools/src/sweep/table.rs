@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::curves::median;
-use crate::results::{Params, Point};
+use crate::results::{FilterFigures, Params, Point};
 use crate::text::{BOLD, Table, styled};
 use crate::units;
 
@@ -26,9 +26,12 @@ pub(crate) fn of(points: &[Point]) -> String {
     } else {
         &[]
     };
-    let figures = ["recall by id", "by distance", "queries/s", "spread", "p50", "p99"];
+    let of_filters: &[&str] =
+        if first.filter.is_some() { &["of 5 %", "least", "short"] } else { &[] };
+    let recalls = ["recall by id", "by distance"].iter().chain(of_filters).copied();
+    let times = ["queries/s", "spread", "p50", "p99"];
     let names = varied.iter().map(String::as_str).chain(workload.iter().copied());
-    let mut table = Table::new(names.chain(["search", "threads"]).chain(figures));
+    let mut table = Table::new(names.chain(["search", "threads"]).chain(recalls).chain(times));
     for point in points {
         table.row(cells(point, &varied));
     }
@@ -40,7 +43,7 @@ fn cells(point: &Point, varied: &[String]) -> Vec<String> {
     let time = |micros: Option<f64>| micros.map_or(String::new(), |us| units::seconds(us / 1e6));
     let mut cells: Vec<String> = varied.iter().map(|name| shown(point.build.get(name))).collect();
     if let Some(filter) = &point.filter {
-        cells.extend([filter.shape.clone(), format!("{:.4} %", 100.0 * filter.selectivity)]);
+        cells.extend([filter.shape.clone(), pass(filter)]);
     }
     if let Some(stream) = &point.stream {
         cells.extend([stream.step, stream.live].map(units::count));
@@ -50,6 +53,11 @@ fn cells(point: &Point, varied: &[String]) -> Vec<String> {
         point.threads.to_string(),
         units::share(point.recall_id),
         units::share(point.recall_distance),
+    ]);
+    if let Some(filter) = &point.filter {
+        cells.extend([filter.recall_p5, filter.recall_min, filter.shortfall].map(units::share));
+    }
+    cells.extend([
         units::count(point.qps_median.round() as u64),
         spread(&point.qps_rounds),
         time(point.p50_us),
@@ -58,7 +66,13 @@ fn cells(point: &Point, varied: &[String]) -> Vec<String> {
     cells
 }
 
-fn search(params: &Params) -> String {
+/// How much passes a filter.
+pub(super) fn pass(filter: &FilterFigures) -> String {
+    format!("{:.4} %", 100.0 * filter.selectivity)
+}
+
+/// The parameters of a search.
+pub(super) fn search(params: &Params) -> String {
     let named = params.iter().map(|(name, value)| format!("{name} {}", shown(Some(value))));
     named.collect::<Vec<_>>().join(" ")
 }

@@ -259,10 +259,11 @@ fn filtered_workloads_are_measured_by_shape() {
     let before = fs::read(dir.path().join("sweep.jsonl")).unwrap();
     run(dir.path(), words).ok();
     assert_eq!(fs::read(dir.path().join("sweep.jsonl")).unwrap(), before, "nothing left to do");
-    let plans = words.replace("--rounds", "--plan walk,two-hop --ef 30 --out plans.jsonl --rounds");
-    run(dir.path(), &plans).ok();
+    let plans =
+        words.replace("--rounds", "--plan auto,walk,two-hop --ef 30 --out plans.jsonl --rounds");
+    run(dir.path(), &plans).ok().says(&["regret", "median", "worst", "times the fastest plan"]);
     let forced = lines(&dir.path().join("plans.jsonl"));
-    assert_eq!(forced.len(), 2 * first.len());
+    assert_eq!(forced.len(), 3 * first.len());
     for plan in ["walk", "two-hop"] {
         let search = json!({"ef": 30, "plan": plan});
         assert_eq!(forced.iter().filter(|line| line["search"] == search).count(), first.len());
