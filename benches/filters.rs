@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
+use memmap2::{Advice, MmapMut};
 use vicinage::error::Corruption;
 use vicinage::filters::cache::FilterCache;
 use vicinage::filters::columns::{
@@ -24,7 +25,7 @@ use vicinage::filters::lookup::IdLookup;
 use vicinage::filters::nodes::NodeSet;
 use vicinage::kernels::{Isa, Operation, dispatch};
 use vicinage::quantizers::{
-    CodeBounds, CodeBytes, CodeKind, CodeLayout, CodeTerms, Codes, I8, QueryCodes, encode_rows,
+    CodeBounds, CodeKind, CodeLayout, CodeTerms, Codes, I8, QueryCodes, encode_rows,
 };
 use vicinage::scan::{Closest, NodeStream, scan_within};
 use vicinage::types::{AdmitAll, ItemId, Metric, NodeId};
@@ -216,10 +217,10 @@ const AHEAD: usize = 32;
 /// Sets of a size that are taken in turn, so that no cache holds what comes next.
 const SETS: usize = 16;
 
-/// Codes of made-up vectors.
+/// Codes of made-up vectors, in huge pages, as servers have them.
 struct Coded {
-    bytes: CodeBytes,
-    terms: Vec<CodeTerms>,
+    bytes: MmapMut,
+    terms: MmapMut,
     center: Vec<f32>,
     layout: CodeLayout,
     query: Vec<f32>,
@@ -227,17 +228,24 @@ struct Coded {
 
 impl Coded {
     fn codes(&self) -> Codes<'_> {
-        let bounds = CodeBounds::of(&self.terms, &self.center);
-        Codes::new(self.bytes.bytes(), &self.terms, self.layout, &self.center, bounds)
+        let terms = bytemuck::cast_slice(&self.terms);
+        let bounds = CodeBounds::of(terms, &self.center);
+        Codes::new(&self.bytes, terms, self.layout, &self.center, bounds)
     }
 }
 
 static CODED: LazyLock<Coded> = LazyLock::new(|| {
     let layout = CodeLayout::new(CodeKind::I8, DIM);
-    let (mut bytes, mut terms) =
-        (CodeBytes::zeroed(items() * layout.stride()), vec![CodeTerms::default(); items()]);
+    let huge = |row: usize| {
+        let memory = MmapMut::map_anon(items() * row).unwrap();
+        // A wish: without them it is slower.
+        memory.advise(Advice::HugePage).ok();
+        memory
+    };
+    let (mut bytes, mut terms) = (huge(layout.stride()), huge(size_of::<CodeTerms>()));
     let center = vec![0.0; DIM];
-    encode_rows(layout, &center, bytes.bytes_mut(), &mut terms, &mut |row, vector| {
+    let into = bytemuck::cast_slice_mut(&mut terms);
+    encode_rows(layout, &center, &mut bytes, into, &mut |row, vector| {
         vector.copy_from_slice(&numbers(row as u32 + 1, DIM));
     });
     Coded { bytes, terms, center, layout, query: numbers(7, DIM) }

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use crate::kernels::{Element, Isa, Operation, dispatch};
-use crate::types::{Admit, Metric, Neighbor, NodeId, Scorer};
+use crate::types::{Admit, Metric, Neighbor, NodeId, Scorer, StepScorer};
 use crate::vectors::{Form, RowScorer, Rows, Vectors, query_scale};
 use crate::with_element;
 
@@ -16,8 +16,11 @@ const BLOCK_BYTES: usize = 256 << 10;
 /// The clock is read once per this many rows.
 const ROWS_PER_CLOCK_READ: usize = 4096;
 
-/// Rows that are asked of memory together, where they lie apart.
+/// Rows that are asked of memory before the first of them is scored, where they lie apart.
 const ROWS_AHEAD: usize = 32;
+
+/// Rows that kernels score at once.
+const AT_ONCE: usize = 4;
 
 /// An id and its distance, ordered by distance, ties by id.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -331,9 +334,10 @@ impl Closest {
 /// Offers the nodes of `nodes` that `admit` lets pass to `closest`, until a deadline. `margin` says by
 /// how much the distance of a node may be off, at most `widest`. How many were scored.
 ///
-/// A batch of rows is asked of memory while the batch before it is scored.
+/// It waits for memory: so while a row is scored, one of the batch after it is asked for, and what the
+/// second step of scoring reads is asked for only of rows that the first does not rule out.
 #[inline(always)]
-pub fn scan_within<S: Scorer, A: Admit>(
+pub fn scan_within<S: StepScorer, A: Admit>(
     scorer: &S,
     mut nodes: NodeStream<'_>,
     admit: &A,
@@ -342,8 +346,11 @@ pub fn scan_within<S: Scorer, A: Admit>(
     deadline: Option<Instant>,
 ) -> usize {
     let mut batches = [[NodeId(0); ROWS_AHEAD]; 2];
-    let mut distances = [0.0; ROWS_AHEAD];
-    let (mut scored, mut clock_at) = (0, ROWS_PER_CLOCK_READ);
+    let mut firsts = [S::First::default(); ROWS_AHEAD];
+    // Those of the batch before that the first step has not ruled out.
+    let mut near = [(NodeId(0), S::First::default()); ROWS_AHEAD];
+    let (mut scored, mut near_count, mut clock_at) = (0, 0, ROWS_PER_CLOCK_READ);
+    // The next of them that pass; none where no nodes are left.
     let mut next = |batch: &mut [NodeId; ROWS_AHEAD]| {
         let filled = nodes.fill(batch);
         let mut count = 0;
@@ -352,19 +359,43 @@ pub fn scan_within<S: Scorer, A: Admit>(
             batch[count] = node;
             count += usize::from(admit.admit(node));
         }
-        for node in &batch[..count] {
-            scorer.prefetch(*node);
-        }
         (filled > 0).then_some(count)
+    };
+    let finish = |near: &[(NodeId, S::First)], closest: &mut Closest| {
+        for (node, first) in near {
+            let distance = scorer.finish(*node, *first);
+            closest.offer(distance, widest, *node, || margin(*node));
+        }
     };
     let [mut now, mut then] = batches.each_mut();
     let mut ready = next(now);
+    for node in &now[..ready.unwrap_or(0)] {
+        scorer.prefetch_first(*node);
+    }
     while let Some(count) = ready {
         ready = next(then);
-        let (batch, distances) = (&now[..count], &mut distances[..count]);
-        scorer.score(batch, distances);
-        for (node, distance) in batch.iter().zip(distances.iter()) {
-            closest.offer(*distance, widest, *node, || margin(*node));
+        let mut ahead = then[..ready.unwrap_or(0)].chunks(AT_ONCE);
+        let (batch, firsts) = (&now[..count], &mut firsts[..count]);
+        for (nodes, firsts) in batch.chunks(AT_ONCE).zip(firsts.chunks_mut(AT_ONCE)) {
+            scorer.first(nodes, firsts);
+            for node in ahead.next().unwrap_or_default() {
+                scorer.prefetch_first(*node);
+            }
+        }
+        for node in ahead.flatten() {
+            scorer.prefetch_first(*node);
+        }
+        finish(&near[..near_count], closest);
+        let bound = closest.top.bound;
+        near_count = 0;
+        for (node, first) in batch.iter().zip(firsts.iter()) {
+            // What `offer` would turn away, it would turn away with more distance, too.
+            if scorer.least(*first) - widest > bound {
+                continue;
+            }
+            near[near_count] = (*node, *first);
+            near_count += 1;
+            scorer.prefetch_rest(*node);
         }
         std::mem::swap(&mut now, &mut then);
         scored += count;
@@ -375,6 +406,7 @@ pub fn scan_within<S: Scorer, A: Admit>(
             clock_at += ROWS_PER_CLOCK_READ;
         }
     }
+    finish(&near[..near_count], closest);
     scored
 }
 

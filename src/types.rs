@@ -184,6 +184,28 @@ pub trait Scorer {
     fn prefetch_list(&self, list: &[NodeId]);
 }
 
+/// A scorer that goes in two steps, the first of which reads most of what there is and often tells that a
+/// node is too far for the second. A scan that waits for memory need not wait for the rest then.
+pub trait StepScorer: Scorer {
+    /// What the first step finds out about a node.
+    type First: Copy + Default;
+
+    /// Asks the processor to load what the first step reads.
+    fn prefetch_first(&self, node: NodeId);
+
+    /// Writes what it finds out about `nodes[i]` to `firsts[i]`; the slices have the same length.
+    fn first(&self, nodes: &[NodeId], firsts: &mut [Self::First]);
+
+    /// No distance of a node of which this is known is less.
+    fn least(&self, first: Self::First) -> f32;
+
+    /// Asks the processor to load what the second step reads.
+    fn prefetch_rest(&self, node: NodeId);
+
+    /// The distance: the one that [`Scorer::score`] gives, to the bit.
+    fn finish(&self, node: NodeId, first: Self::First) -> f32;
+}
+
 /// May this node be returned? Traversal passes through nodes that are not admitted.
 pub trait Admit {
     /// Whether `node` may be part of a result.

@@ -1,7 +1,7 @@
 //! Stored vectors `[n, dim]`, row-major, and the distance of rows to a query.
 
 use crate::kernels::{Element, Isa, Space};
-use crate::types::{ElementType, Metric, NodeId, Scorer};
+use crate::types::{ElementType, Metric, NodeId, Scorer, StepScorer};
 
 /// Owned vectors `[rows, dim]`, row-major, in the type that they came in.
 #[derive(Clone, Debug)]
@@ -368,6 +368,34 @@ impl<I: Isa, E: Element> Scorer for RowScorer<'_, I, E> {
     #[inline(always)]
     fn prefetch_list(&self, list: &[NodeId]) {
         self.isa.prefetch_bytes(bytemuck::cast_slice(list));
+    }
+}
+
+/// All is known after the first step.
+impl<I: Isa, E: Element> StepScorer for RowScorer<'_, I, E> {
+    type First = f32;
+
+    #[inline(always)]
+    fn prefetch_first(&self, node: NodeId) {
+        self.prefetch(node);
+    }
+
+    #[inline(always)]
+    fn first(&self, nodes: &[NodeId], firsts: &mut [f32]) {
+        self.score(nodes, firsts);
+    }
+
+    #[inline(always)]
+    fn least(&self, first: f32) -> f32 {
+        first
+    }
+
+    #[inline(always)]
+    fn prefetch_rest(&self, _node: NodeId) {}
+
+    #[inline(always)]
+    fn finish(&self, _node: NodeId, first: f32) -> f32 {
+        first
     }
 }
 

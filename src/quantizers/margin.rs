@@ -93,7 +93,7 @@ impl QueryCodes {
             CodeKind::I8 => (products * 0.5 * dim.sqrt() * norm * factor, true),
             CodeKind::U4 => (DEVIATIONS * deviation_per_scale, false),
         };
-        let CodeBounds { norm: longest, terms } = codes.bounds;
+        let CodeBounds { norm: longest, terms, .. } = codes.bounds;
         let rounding = ROUNDING * products * (norm * longest + terms.half_square + norm * norm);
         let (per_norm, widest) = (of_query, 0.0);
         let mut margin =

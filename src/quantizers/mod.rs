@@ -275,32 +275,41 @@ impl<'a> Codes<'a> {
         &self.row(node)[..self.layout.code_bytes()]
     }
 
-    /// Asks for what scoring a row reads.
+    /// Asks for the codes of a row.
     #[inline(always)]
-    fn prefetch<I: Isa>(&self, isa: I, node: NodeId) {
+    fn prefetch_codes<I: Isa>(&self, isa: I, node: NodeId) {
         isa.prefetch_bytes(self.codes(node));
+    }
+
+    /// Asks for the terms of a row.
+    #[inline(always)]
+    fn prefetch_terms<I: Isa>(&self, isa: I, node: NodeId) {
         isa.prefetch_bytes(bytemuck::bytes_of(&self.terms[node.index()]));
     }
 }
 
-/// What no coded vector exceeds.
+/// What no coded vector exceeds, and what none is below.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct CodeBounds {
     /// The length of a vector, by the triangle inequality.
     norm: f32,
     /// The largest scale and the largest half square.
     terms: CodeTerms,
+    /// The least half square.
+    least_half_square: f32,
 }
 
 impl CodeBounds {
-    /// Of these rows. Cost: a pass over the terms.
+    /// Of these rows. Cost: two passes over the terms.
     pub fn of(terms: &[CodeTerms], center: &[f32]) -> Self {
+        let squares = terms.iter().map(|terms| terms.half_square);
+        let least_half_square = squares.reduce(f32::min).unwrap_or(0.0);
         let terms = terms.iter().fold(CodeTerms::default(), |largest, terms| CodeTerms {
             scale: largest.scale.max(terms.scale),
             half_square: largest.half_square.max(terms.half_square),
         });
         let norm = (2.0 * terms.half_square).sqrt() + dot(center, center).sqrt();
-        Self { norm, terms }
+        Self { norm, terms, least_half_square }
     }
 }
 

@@ -3,10 +3,11 @@
 use std::marker::PhantomData;
 
 use super::{
-    CodeKind, CodeLayout, CodeTerms, CodeType, Codes, GROUP, dot, finite_or_zero, largest,
+    CodeBounds, CodeKind, CodeLayout, CodeTerms, CodeType, Codes, GROUP, dot, finite_or_zero,
+    largest,
 };
 use crate::kernels::{CodeQuery, Isa};
-use crate::types::{Metric, NodeId, Scorer};
+use crate::types::{Metric, NodeId, Scorer, StepScorer};
 
 /// What turns `D` and the numbers of a row into a distance:
 /// `bias + weight · half_square + factor · scale · D`.
@@ -109,17 +110,26 @@ pub struct CodeScorer<'a, I, K> {
 impl<I: Isa, K: CodeType> CodeScorer<'_, I, K> {
     /// Loops and not `array::from_fn`: a closure would not be compiled for the instruction set.
     #[inline(always)]
-    fn some<const N: usize>(&self, nodes: &[NodeId], distances: &mut [f32]) {
+    fn dots<const N: usize>(&self, nodes: &[NodeId]) -> [i32; N] {
         let mut rows: [&[u8]; N] = [&[]; N];
         for (row, node) in rows.iter_mut().zip(nodes) {
             *row = self.codes.codes(*node);
         }
-        let dots = K::dot::<I, N>(self.isa, self.query, rows);
-        let CodeForm { bias, weight, factor } = self.form;
+        K::dot::<I, N>(self.isa, self.query, rows)
+    }
+
+    #[inline(always)]
+    fn some<const N: usize>(&self, nodes: &[NodeId], distances: &mut [f32]) {
+        let dots = self.dots::<N>(nodes);
         for i in 0..N {
-            let CodeTerms { scale, half_square } = self.codes.terms(nodes[i]);
-            distances[i] = bias + weight * half_square + factor * scale * dots[i] as f32;
+            distances[i] = self.finish(nodes[i], dots[i]);
         }
+    }
+
+    #[inline(always)]
+    fn distance(&self, CodeTerms { scale, half_square }: CodeTerms, dot: i32) -> f32 {
+        let CodeForm { bias, weight, factor } = self.form;
+        bias + weight * half_square + factor * scale * dot as f32
     }
 }
 
@@ -139,11 +149,53 @@ impl<I: Isa, K: CodeType> Scorer for CodeScorer<'_, I, K> {
 
     #[inline(always)]
     fn prefetch(&self, node: NodeId) {
-        self.codes.prefetch(self.isa, node);
+        self.codes.prefetch_codes(self.isa, node);
+        self.codes.prefetch_terms(self.isa, node);
     }
 
     #[inline(always)]
     fn prefetch_list(&self, list: &[NodeId]) {
         self.isa.prefetch_bytes(bytemuck::cast_slice(list));
+    }
+}
+
+/// The product first, for which the codes are read; then the terms of the row, which lie elsewhere.
+impl<I: Isa, K: CodeType> StepScorer for CodeScorer<'_, I, K> {
+    type First = i32;
+
+    #[inline(always)]
+    fn prefetch_first(&self, node: NodeId) {
+        self.codes.prefetch_codes(self.isa, node);
+    }
+
+    #[inline(always)]
+    fn first(&self, nodes: &[NodeId], firsts: &mut [i32]) {
+        let whole = nodes.len() / 4 * 4;
+        let (nodes, last_nodes) = nodes.split_at(whole);
+        let (firsts, last_firsts) = firsts.split_at_mut(whole);
+        for (nodes, firsts) in nodes.chunks_exact(4).zip(firsts.chunks_exact_mut(4)) {
+            firsts.copy_from_slice(&self.dots::<4>(nodes));
+        }
+        for (node, first) in last_nodes.iter().zip(last_firsts) {
+            [*first] = self.dots::<1>(std::slice::from_ref(node));
+        }
+    }
+
+    /// The distance with the terms that make it least: rounding keeps the order.
+    #[inline(always)]
+    fn least(&self, first: i32) -> f32 {
+        let CodeBounds { terms, least_half_square, .. } = self.codes.bounds;
+        let terms = CodeTerms { half_square: least_half_square, ..terms };
+        self.distance(terms, first.max(0))
+    }
+
+    #[inline(always)]
+    fn prefetch_rest(&self, node: NodeId) {
+        self.codes.prefetch_terms(self.isa, node);
+    }
+
+    #[inline(always)]
+    fn finish(&self, node: NodeId, first: i32) -> f32 {
+        self.distance(self.codes.terms(node), first)
     }
 }

@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use super::encode::EncodeRows;
 use super::*;
 use crate::kernels::{IsaKind, Operation, Space, dispatch, dispatch_on};
-use crate::types::{Metric, Scorer};
+use crate::types::{Metric, Scorer, StepScorer};
 
 /// SplitMix64, and what is drawn with it.
 struct Random(u64);
@@ -124,7 +124,16 @@ impl<K: CodeType> Operation for Distances<'_, K> {
         prepared.prepare(metric, query, 1.0, codes);
         let nodes: Vec<NodeId> = (0..codes.len() as u32).map(NodeId).collect();
         let mut distances = vec![0.0; nodes.len()];
-        prepared.scorer::<I, K>(isa, codes).score(&nodes, &mut distances);
+        let scorer = prepared.scorer::<I, K>(isa, codes);
+        scorer.score(&nodes, &mut distances);
+        // In two steps they are the same.
+        let mut firsts = vec![0; nodes.len()];
+        scorer.first(&nodes, &mut firsts);
+        for ((node, first), distance) in nodes.iter().zip(firsts).zip(&distances) {
+            assert_eq!(scorer.finish(*node, first).to_bits(), distance.to_bits());
+            let above = scorer.least(first) > *distance;
+            assert!(!above, "{} {distance}", scorer.least(first));
+        }
         distances
     }
 }

@@ -17,7 +17,7 @@ use crate::graph::visited::Visited;
 use crate::kernels::{Element, Isa, Operation, dispatch};
 use crate::quantizers::{CodeKind, CodeType, Codes, QueryCodes};
 use crate::scan::{Closest, NodeStream, ScoreNodes, scan_within};
-use crate::types::{Admit, Metric, Neighbor, NodeId, Scorer};
+use crate::types::{Admit, Metric, Neighbor, NodeId, Scorer, StepScorer};
 use crate::vectors::{Form, RowScorer, Rows};
 use crate::{with_codes, with_element};
 
@@ -269,7 +269,7 @@ impl Task<'_> {
     /// Leaves what may be in the answer in `candidates`. `margin` and `deviation` say by how much a
     /// distance may be off, and by how much it usually is.
     #[inline(always)]
-    fn answer<S: Scorer>(
+    fn answer<S: StepScorer>(
         mut self,
         scorer: &S,
         margin: (impl Fn(NodeId) -> f32, f32),
