@@ -107,7 +107,7 @@ impl Items {
             cast(column, kind).map_err(|(at, found)| InputError {
                 path: path.to_owned(),
                 place: format!(
-                    "attribute {:?} of item {}",
+                    "attribute {:?}, row {} of the items",
                     field.name,
                     self.batch.first_row + at as u64
                 ),

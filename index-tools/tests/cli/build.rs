@@ -157,7 +157,7 @@ fn attributes_have_the_types_asked_for() {
     assert_eq!(kinds(), ["f64"]);
     assert_eq!(found("year >= 700 and year < 701", show)[0]["attributes"]["year"], 700.0);
 
-    let place = "attribute \"year\" of item 2";
+    let place = "attribute \"year\", row 2 of the items";
     build("--attributes year:bool").fails(65, &["items.parquet", place, "bool", "found", "2"]);
     build("--attributes year:i46").fails(65, &["items.parquet", "year:i46"]);
     build("--attributes year:i64,year:f64").fails(2, &["year", "twice"]);
