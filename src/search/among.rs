@@ -330,13 +330,16 @@ impl Task<'_> {
         }
     }
 
-    /// What a search of the graph may take: half of the scan that comes in its place.
+    /// What a search of the graph may take: half of the scan that comes in its place, or what it was
+    /// expected to take where that is more. A walk that is chosen for being a little faster than the scan
+    /// would be given up before its time otherwise, and the scan come on top of it.
     fn budget(&self) -> Budget {
         let expected = self.planned.estimate.pass_rate;
         if self.forced {
             return Budget { until: None, room: usize::MAX, expected, suspicious: false };
         }
-        let limit = 0.5 * self.planned.exact_ns;
+        let Planned { exact_ns, walk_ns, .. } = self.planned;
+        let limit = (0.5 * exact_ns).max(walk_ns.min(exact_ns));
         let until = Some(Instant::now() + Duration::from_nanos(limit as u64));
         let room = (limit / (FRESH_AT_LEAST * self.costs.node_ns)) as usize;
         Budget { until, room, expected, suspicious: true }
