@@ -149,7 +149,7 @@ mod tests {
         let texts = r#"Text("1")|Null|Text("9007199254740993")"#;
         assert_eq!(of(integers(), ColumnKind::Category).unwrap().join("|"), texts);
         let numbers = ColumnBatch::F64(vec![Some(-2.0), Some(2_f64.powi(63))]);
-        assert_eq!(of(numbers, ColumnKind::I64), Err((1, "9223372036854775808".to_owned())));
+        assert_eq!(of(numbers, ColumnKind::I64), Err((1, "9223372036854776000".to_owned())));
         let texts = |text: &str| ColumnBatch::Category(vec![Some(text.to_owned())]);
         let time = of(texts("1970-01-01T00:00:01+00:00"), ColumnKind::Timestamp).unwrap();
         assert_eq!(time, ["Timestamp(1000000)"]);

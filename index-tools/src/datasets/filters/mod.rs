@@ -203,7 +203,10 @@ pub(super) fn filters(args: &FiltersArgs) -> Result<(), Failure> {
             (items, made)
         }
     };
-    let near = work.nearest(queries.rows(), NEAREST.min(shape.rows as u32))?;
+    // Filters of one's own may be asked of a few queries of a long file.
+    let asked = made.iter().flat_map(|made| &made.filters).flat_map(|(_, queries)| queries);
+    let asked = asked.max().map_or(0, |last| *last as usize + 1);
+    let near = work.nearest(asked, NEAREST.min(shape.rows as u32))?;
     let mut solved = solve::solve(&work, &items, &made, &near)?;
     // Filters of one's own are asked as they are, and nothing else is.
     for &size in args.exclude.iter().filter(|_| args.filters.is_none()) {
