@@ -300,16 +300,16 @@ pub struct CodeBounds {
 }
 
 impl CodeBounds {
-    /// Of these rows. Cost: two passes over the terms.
+    /// Of these rows. Cost: a pass over the terms.
     pub fn of(terms: &[CodeTerms], center: &[f32]) -> Self {
-        let squares = terms.iter().map(|terms| terms.half_square);
-        let least_half_square = squares.reduce(f32::min).unwrap_or(0.0);
-        let terms = terms.iter().fold(CodeTerms::default(), |largest, terms| CodeTerms {
-            scale: largest.scale.max(terms.scale),
-            half_square: largest.half_square.max(terms.half_square),
-        });
-        let norm = (2.0 * terms.half_square).sqrt() + dot(center, center).sqrt();
-        Self { norm, terms, least_half_square }
+        let (mut largest, mut least_half_square) = (CodeTerms::default(), f32::INFINITY);
+        for CodeTerms { scale, half_square } in terms {
+            largest.scale = largest.scale.max(*scale);
+            largest.half_square = largest.half_square.max(*half_square);
+            least_half_square = least_half_square.min(*half_square);
+        }
+        let norm = (2.0 * largest.half_square).sqrt() + dot(center, center).sqrt();
+        Self { norm, terms: largest, least_half_square }
     }
 }
 

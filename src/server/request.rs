@@ -139,25 +139,11 @@ pub(super) fn restriction(
     request: &SearchRequest<'_>,
     index: &Index,
 ) -> Result<Restriction, ApiError> {
-    let fault = |error| filter_fault(error, request.filter.is_some_and(is_text));
-    let filter = request.filter.map(expression).transpose()?;
-    let filter = filter.transpose().map_err(fault)?;
+    let is_text = request.filter.is_some_and(|filter| filter.get().starts_with('"'));
+    let fault = |error| filter_fault(error, is_text);
+    let read = |filter: &RawValue| Expression::from_json_or_text(filter.get());
+    let filter = request.filter.map(read).transpose().map_err(fault)?;
     index.restriction(filter.as_ref(), &request.exclude).map_err(fault)
-}
-
-fn is_text(filter: &RawValue) -> bool {
-    filter.get().starts_with('"')
-}
-
-/// A filter in JSON, or as text in a string.
-fn expression(filter: &RawValue) -> Result<Result<Expression, FilterError>, ApiError> {
-    let json = filter.get();
-    if !is_text(filter) {
-        return Ok(Expression::from_json(json));
-    }
-    let text: String =
-        serde_json::from_str(json).map_err(|error| Fault::new("/filter", error.to_string()))?;
-    Ok(Expression::from_text(&text))
 }
 
 fn filter_fault(error: FilterError, is_text: bool) -> ApiError {

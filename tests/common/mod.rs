@@ -132,15 +132,7 @@ impl ItemSource for MemorySource {
     }
 
     fn attributes(&self) -> Vec<(String, ColumnKind)> {
-        let kind = |column: &ColumnBatch| match column {
-            ColumnBatch::Bool(_) => ColumnKind::Bool,
-            ColumnBatch::I64(_) => ColumnKind::I64,
-            ColumnBatch::F64(_) => ColumnKind::F64,
-            ColumnBatch::Timestamp(_) => ColumnKind::Timestamp,
-            ColumnBatch::Category(_) => ColumnKind::Category,
-            ColumnBatch::Tags(_) => ColumnKind::Tags,
-        };
-        self.attributes.iter().map(|(name, column)| (name.clone(), kind(column))).collect()
+        self.attributes.iter().map(|(name, column)| (name.clone(), column.kind())).collect()
     }
 
     fn next_batch(&mut self) -> Result<Option<ItemBatch>, SourceError> {

@@ -79,8 +79,8 @@ class FaissHnswFiltered(FilteredPeer, FaissHnsw):
 
     def ladders(self, build, n, metric, k):
         # Its list holds every candidate, so one of what passes has to be longer.
-        lists = sorted({*widths(EF, k), *WIDE} - set(range(k)))
-        return [[{"ef": ef} for ef in lists if ef <= max(MOST * n, k)]]
+        lists = sorted({*widths(EF, k), *WIDE})
+        return [[{"ef": ef} for ef in lists if k <= ef <= max(MOST * n, k)]]
 
     def prepare(self, group):
         import faiss

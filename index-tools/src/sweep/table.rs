@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::curves::median;
-use crate::results::{FilterFigures, Params, Point};
+use crate::results::{FilterFigures, Point};
 use crate::text::{BOLD, Table, styled};
 use crate::units;
 
@@ -72,8 +72,8 @@ pub(super) fn pass(filter: &FilterFigures) -> String {
 }
 
 /// The parameters of a search.
-pub(super) fn search(params: &Params) -> String {
-    let named = params.iter().map(|(name, value)| format!("{name} {}", shown(Some(value))));
+pub(super) fn search<'a>(params: impl IntoIterator<Item = (&'a String, &'a Value)>) -> String {
+    let named = params.into_iter().map(|(name, value)| format!("{name} {}", shown(Some(value))));
     named.collect::<Vec<_>>().join(" ")
 }
 

@@ -30,6 +30,17 @@ impl Expression {
         read.map_err(|error| reader.error(&error))
     }
 
+    /// Reads either notation as requests and files hold it: JSON, or the text in a JSON string.
+    ///
+    /// # Errors
+    /// What is wrong, and where.
+    pub fn from_json_or_text(json: &str) -> Result<Self, FilterError> {
+        match serde_json::from_str::<Cow<'_, str>>(json) {
+            Ok(text) => Self::from_text(&text),
+            Err(_) => Self::from_json(json),
+        }
+    }
+
     /// Writes the JSON notation.
     ///
     /// # Errors

@@ -191,16 +191,17 @@ pub(super) fn filters(args: &FiltersArgs) -> Result<(), Failure> {
     let folder = tempfile::Builder::new().prefix(".writing-").tempdir_in(&args.out)?;
     let work = Work { args, n: shape.rows, queries: &queries, report: &report, pool: &pool };
 
-    let (items, mut made) = match &args.filters {
+    // Filters of one's own are asked as they are, and nothing else is.
+    let (items, mut made, exclude) = match &args.filters {
         Some(path) => {
             let items = Items::read(&work, args.attributes_from.as_deref())?;
             let made = own::read(path, &work, &items)?;
-            (items, made)
+            (items, made, &[][..])
         }
         None => {
             let (items, cells) = Items::make(&work, &folder.path().join(ATTRIBUTES))?;
             let made = shapes::make(&work, (&items, &cells))?;
-            (items, made)
+            (items, made, args.exclude.as_slice())
         }
     };
     // Filters of one's own may be asked of a few queries of a long file.
@@ -208,8 +209,7 @@ pub(super) fn filters(args: &FiltersArgs) -> Result<(), Failure> {
     let asked = asked.max().map_or(0, |last| *last as usize + 1);
     let near = work.nearest(asked, NEAREST.min(shape.rows as u32))?;
     let mut solved = solve::solve(&work, &items, &made, &near)?;
-    // Filters of one's own are asked as they are, and nothing else is.
-    for &size in args.exclude.iter().filter(|_| args.filters.is_none()) {
+    for &size in exclude {
         if u64::from(size) <= shape.rows / 2 {
             let (group, answers) = solve::excluded(&work, &items, size)?;
             made.push(group);

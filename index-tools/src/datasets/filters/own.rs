@@ -68,10 +68,7 @@ fn question(line: &str, work: &Work<'_>, items: &Items) -> Result<Made, Failure>
     let question: Question =
         serde_json::from_str(line).map_err(|error| unfit().detail("error", error.to_string()))?;
     let Question { shape, selectivity, filter, queries } = question;
-    let filter = match serde_json::from_str::<Cow<'_, str>>(filter.get()) {
-        Ok(text) => Expression::from_text(&text)?,
-        Err(_) => Expression::from_json(filter.get())?,
-    };
+    let filter = Expression::from_json_or_text(filter.get())?;
     if queries.is_empty() {
         return Err(unfit().expected("at least one query", "none"));
     }
@@ -82,9 +79,11 @@ fn question(line: &str, work: &Work<'_>, items: &Items) -> Result<Made, Failure>
     if let Some(bad) = selectivity.filter(|share| !(*share > 0.0 && *share <= 1.0)) {
         return Err(unfit().expected("a selectivity up to 1", bad.to_string()));
     }
-    let passing = filter.bind(items)?.passing().len() as f64 / work.n as f64;
-    let band = || BANDS.into_iter().find(|band| passing <= *band).unwrap_or(1.0);
-    let selectivity = selectivity.unwrap_or_else(band);
+    let bound = filter.bind(items)?;
+    let selectivity = selectivity.unwrap_or_else(|| {
+        let passing = bound.passing().len() as f64 / work.n as f64;
+        BANDS.into_iter().find(|band| passing <= *band).unwrap_or(1.0)
+    });
     let shape = shape.map_or(Cow::Borrowed(SHAPE), Cow::Owned);
     Ok(Made { shape, selectivity, filters: vec![(filter, queries)] })
 }
