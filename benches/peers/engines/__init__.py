@@ -30,6 +30,8 @@ FILTERED = {
     "faiss-hnsw": ("filtered", "FaissHnswFiltered"),
     "hnswlib": ("filtered", "HnswlibNative"),
     "usearch": ("filtered", "UsearchNative"),
+    "lancedb": ("lance", "Lance"),
+    "lancedb-hnsw": ("lance", "LanceHnsw"),
 }
 """Those that are asked under filters."""
 
