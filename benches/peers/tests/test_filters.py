@@ -228,8 +228,9 @@ def test_qdrant_counts_as_we_do(few, tmp_path):
         assert sorted(point.id for point in found) == expected, filter
 
 
-def test_lance_counts_as_we_do(few, tmp_path):
+def test_lance_counts_as_we_do(few, tmp_path, monkeypatch):
     pytest.importorskip("lancedb")
+    monkeypatch.setattr("os.sched_setaffinity", lambda *_: None)
     from peers.engines.lance import LanceHnsw
 
     wanted = sorted(set(COLUMNS) - {"item_id"})
@@ -245,8 +246,9 @@ def test_lance_counts_as_we_do(few, tmp_path):
 
 
 @pytest.mark.parametrize("graph", [False, True])
-def test_lance_gives_only_what_passes(uniform, tmp_path, graph):
+def test_lance_gives_only_what_passes(uniform, tmp_path, graph, monkeypatch):
     pytest.importorskip("lancedb")
+    monkeypatch.setattr("os.sched_setaffinity", lambda *_: None)
     from peers.engines.lance import Lance, LanceHnsw
 
     data, workload, folders = prepared(uniform, tmp_path / "groups")

@@ -87,12 +87,8 @@ impl Cache {
             .map_err(|e| Failure::new(Exit::Internal, e.to_string()))?;
         let folder = self.folder.join(short(&Sha256::digest(key)));
         let (record, index) = (folder.join(RECORD), folder.join(INDEX));
-        if let Ok(text) = fs::read(&record) {
-            let built: Built = serde_json::from_slice(&text).map_err(|e| {
-                Failure::data(format!("{} cannot be read: {e}", record.display()))
-                    .next("remove its folder")
-            })?;
-            return Ok(Built { index, ..built });
+        if let Some(built) = recorded(&record, &index)? {
+            return Ok(built);
         }
         self.remove_left_over()?;
         report.start("build", None, "");
@@ -106,7 +102,13 @@ impl Cache {
         let text = serde_json::to_vec_pretty(&built)
             .map_err(|e| Failure::new(Exit::Internal, e.to_string()))?;
         fs::write(building.join(RECORD), text)?;
-        fs::rename(&building, &folder)?;
+        let placed = fs::rename(&building, &folder);
+        if let (Err(_), Some(theirs)) = (&placed, recorded(&record, &index)?) {
+            // Another process built the same meanwhile.
+            fs::remove_dir_all(&building)?;
+            return Ok(theirs);
+        }
+        placed?;
         Ok(Built { index, ..built })
     }
 
@@ -211,6 +213,15 @@ impl Cache {
         }
         Ok(folder)
     }
+}
+
+/// What a record says of the index beside it, if there is one.
+fn recorded(record: &Path, index: &Path) -> Result<Option<Built>, Failure> {
+    let Ok(text) = fs::read(record) else { return Ok(None) };
+    let built: Built = serde_json::from_slice(&text).map_err(|e| {
+        Failure::data(format!("{} cannot be read: {e}", record.display())).next("remove its folder")
+    })?;
+    Ok(Some(Built { index: index.to_owned(), ..built }))
 }
 
 /// What the building process told.

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::sync::{Arc, mpsc};
 
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use vicinage::server::{ServedIndex, ServerConfig, Shutdown, serve};
 use vicinage_datasets::{InputSpec, describe_hdf5, read_distances, read_ids};
 
 use crate::measure::nearest;
-use crate::support::{DIM, command, components, inputs, run, write_vectors};
+use crate::support::{DIM, command, components, finish, inputs, run, write_vectors};
 
 /// The set of the tests, in few and short rounds.
 const SWEEP: &str = "sweep --input items.npy --queries queries.npy --metric l2 --name small \
@@ -177,6 +177,21 @@ fn a_killed_sweep_goes_on_where_it_was() {
     let before = fs::read(dir.path().join("whole.jsonl")).unwrap();
     run(dir.path(), &format!("{SWEEP} {words} --out whole.jsonl --cache whole")).ok();
     assert_eq!(fs::read(dir.path().join("whole.jsonl")).unwrap(), before, "nothing is left to do");
+}
+
+#[test]
+fn sweeps_beside_each_other_share_a_cache() {
+    let dir = inputs();
+    let sweep = |out: &&str| {
+        let words = format!("{SWEEP} --ef 20 --cache shared --out {out}.jsonl");
+        let mut command = command(dir.path(), &words);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let outs = ["one", "two", "three"];
+    let running: Vec<Child> = outs.iter().map(sweep).collect();
+    running.into_iter().for_each(|child| drop(finish(child).ok()));
+    let told = |out| lasting(&lines(&dir.path().join(format!("{out}.jsonl")))[0]);
+    assert!(told("one") == told("two") && told("two") == told("three"));
 }
 
 #[test]
