@@ -195,8 +195,12 @@ def test_an_engine_gives_only_what_passes(name, uniform, tmp_path, monkeypatch, 
     assert main([*words, "--floor", "1e9", "--all-points"]) == 0
     (file,) = tmp_path.glob(f"*/filters-filters/run-*/{name}.jsonl")
     rows = results.read(file)
-    groups = dict.fromkeys((row["filter"]["shape"], row["filter"]["selectivity"]) for row in rows)
-    assert [shape for shape, _ in groups] == ["random"] * 5 + ["and", "range", "not"]
+    engine = engines.filtered_peer(name)
+    (build,) = engine.builds(ROWS, DIM, "ip", False)
+    ladders = len(engine.ladders(build, ROWS, "ip", 10))
+    shapes = ["random"] * 5 + ["and", "range", "not"]
+    points = [shape for shape in shapes for _ in range(ladders)]
+    assert [row["filter"]["shape"] for row in rows] == points
     for row in rows:
         assert row["filter"].keys() == {
             *("workload", "shape", "selectivity", "recall_p5", "recall_min", "shortfall")
@@ -208,21 +212,35 @@ def test_an_engine_gives_only_what_passes(name, uniform, tmp_path, monkeypatch, 
     capsys.readouterr()
 
 
+def opened(engine, base, attributes, names, folder, **more):
+    """The engine with an index of `base`."""
+    (build,) = engine.builds(*base.shape, "ip", False)
+    build |= {"attributes": {"file": str(attributes), "names": names}, **more}
+    engine.build(base, "ip", 1, build)
+    engine.save(folder)
+    engine.load(folder, *base.shape, "ip", build, None)
+    return build
+
+
+def check_answers(engine, search, data, workload, folders):
+    """That the engine finds most of each group, and nothing that does not pass."""
+    for group, folder in zip(workload.groups, folders, strict=True):
+        engine.prepare(Prepared(folder, data.test))
+        engine.set(search)
+        ids, _, _ = engine.run(40, 10)
+        assert GroupJudge(data, workload, group, folder, 10).score(ids)["recall_id"] > 0.9
+
+
 def test_qdrant_counts_as_we_do(few, tmp_path):
     q = pytest.importorskip("qdrant_edge")
     from peers.engines.qdrant import QdrantEdge, translated
 
     wanted = sorted(set(COLUMNS) - {"item_id"})
     edge = QdrantEdge()
-    (build,) = edge.builds(4, 2, "ip", False)
-    build["attributes"] = {"file": str(few), "names": wanted}
-    base = np.eye(4, 2, dtype=np.float32)
     with pytest.MonkeyPatch.context() as patch:
         # So few are in no graph.
         patch.setattr("peers.engines.qdrant.indexed", lambda shard: True)
-        edge.build(base, "ip", 1, build)
-    edge.save(tmp_path / "index")
-    edge.load(tmp_path / "index", 4, 2, "ip", build, None)
+        opened(edge, np.eye(4, 2, dtype=np.float32), few, wanted, tmp_path / "index")
     for filter, expected in CASES:
         found = edge.shard.scroll(q.ScrollRequest(limit=9, filter=translated(filter)))[0]
         assert sorted(point.id for point in found) == expected, filter
@@ -235,11 +253,7 @@ def test_lance_counts_as_we_do(few, tmp_path, monkeypatch):
 
     wanted = sorted(set(COLUMNS) - {"item_id"})
     lance = LanceHnsw()
-    (build,) = lance.builds(4, 2, "ip", False)
-    build["attributes"] = {"file": str(few), "names": wanted}
-    lance.build(np.eye(4, 2, dtype=np.float32), "ip", 1, build)
-    lance.save(tmp_path / "index")
-    lance.load(tmp_path / "index", 4, 2, "ip", build, None)
+    opened(lance, np.eye(4, 2, dtype=np.float32), few, wanted, tmp_path / "index")
     for filter, expected in CASES:
         found = lance.table.search().where(lance.translated(filter)).limit(9).to_list()
         assert sorted(row["item_id"] for row in found) == expected, filter
@@ -253,17 +267,9 @@ def test_lance_gives_only_what_passes(uniform, tmp_path, graph, monkeypatch):
 
     data, workload, folders = prepared(uniform, tmp_path / "groups")
     lance = LanceHnsw() if graph else Lance()
-    (build,) = lance.builds(ROWS, DIM, "ip", False)
     file = uniform / "filters/attributes.parquet"
-    build["attributes"] = {"file": str(file), "names": workload.attribute_names()}
-    lance.build(data.base, "ip", 1, build)
-    lance.save(tmp_path / "index")
-    lance.load(tmp_path / "index", ROWS, DIM, "ip", build, None)
-    for group, folder in zip(workload.groups, folders, strict=True):
-        lance.prepare(Prepared(folder, data.test))
-        lance.set(lance.ladders(build, ROWS, "ip", 10)[-1][-1])
-        ids, _, _ = lance.run(40, 10)
-        assert GroupJudge(data, workload, group, folder, 10).score(ids)["recall_id"] > 0.9
+    build = opened(lance, data.base, file, workload.attribute_names(), tmp_path / "index")
+    check_answers(lance, lance.ladders(build, ROWS, "ip", 10)[-1][-1], data, workload, folders)
 
 
 @pytest.mark.parametrize("acorn", [False, True])
@@ -273,19 +279,10 @@ def test_qdrants_graph_gives_only_what_passes(uniform, tmp_path, acorn):
 
     data, workload, folders = prepared(uniform, tmp_path / "groups")
     edge = QdrantEdgeAcorn() if acorn else QdrantEdge()
-    (build,) = edge.builds(ROWS, DIM, "ip", False)
+    file, names = uniform / "filters/attributes.parquet", workload.attribute_names()
     # All that passes is scanned otherwise.
-    build |= {"full_scan_threshold": 1}
-    file = uniform / "filters/attributes.parquet"
-    build["attributes"] = {"file": str(file), "names": workload.attribute_names()}
-    edge.build(data.base, "ip", 1, build)
-    edge.save(tmp_path / "index")
-    edge.load(tmp_path / "index", ROWS, DIM, "ip", build, None)
-    for group, folder in zip(workload.groups, folders, strict=True):
-        edge.prepare(Prepared(folder, data.test))
-        edge.set({"ef": 100})
-        ids, _, _ = edge.run(40, 10)
-        assert GroupJudge(data, workload, group, folder, 10).score(ids)["recall_id"] > 0.9
+    opened(edge, data.base, file, names, tmp_path / "index", full_scan_threshold=1)
+    check_answers(edge, {"ef": 100}, data, workload, folders)
 
 
 def test_own_lists_are_left_out(uniform, tmp_path):

@@ -102,13 +102,12 @@ impl Cache {
         let text = serde_json::to_vec_pretty(&built)
             .map_err(|e| Failure::new(Exit::Internal, e.to_string()))?;
         fs::write(building.join(RECORD), text)?;
-        let placed = fs::rename(&building, &folder);
-        if let (Err(_), Some(theirs)) = (&placed, recorded(&record, &index)?) {
+        if let Err(error) = fs::rename(&building, &folder) {
             // Another process built the same meanwhile.
+            let theirs = recorded(&record, &index)?.ok_or(error)?;
             fs::remove_dir_all(&building)?;
             return Ok(theirs);
         }
-        placed?;
         Ok(Built { index, ..built })
     }
 
