@@ -184,8 +184,9 @@ fn ways_through_the_graph_find_most_of_what_a_scan_finds() {
             assert!(recall >= 0.93, "{plan} at {share}: {recall}");
             assert_eq!(plans, BTreeSet::from([*plan]), "what was asked for");
         }
+        // One of those ways, or a scan: which one is a question of time.
         let (recall, _) = recall(&index, &passing, None);
-        assert!(recall >= 0.95, "planned at {share}: {recall}");
+        assert!(recall >= 0.93, "planned at {share}: {recall}");
     }
 }
 

@@ -26,27 +26,20 @@ pub struct Budget {
     pub until: Option<Instant>,
     /// Candidates that a walk has room for: no fewer than can be expanded until then.
     pub room: usize,
-    /// The share of nodes that is expected to pass.
-    pub expected: f32,
-    /// Whether a search that meets less than a quarter of that is over, so that its caller can think
-    /// again.
-    pub suspicious: bool,
+    /// A search that meets less than this share of nodes that pass is over, so that its caller can think
+    /// again; 0: none is.
+    pub mistaken_below: f32,
+    /// Neighbors that were looked at before that is concluded: what the filter is like on the way to the
+    /// query, or right beside it, is not yet what it is like around it.
+    pub evidence: u64,
 }
 
 impl Budget {
     fn is_mistaken(&self, met: &Met) -> bool {
-        self.suspicious
-            && met.tested >= MET_AT_LEAST
-            && (met.passed as f32) < SUSPECT * self.expected * met.tested as f32
+        met.tested >= self.evidence
+            && (met.passed as f32) < self.mistaken_below * met.tested as f32
     }
 }
-
-/// The share of the pass rate expected that is taken for a mistake if no more is met.
-const SUSPECT: f32 = 0.25;
-
-/// Neighbors that were looked at before anything is concluded from how many pass: with fewer, an
-/// expected tenth could be met as a fortieth by chance.
-const MET_AT_LEAST: u64 = 512;
 
 /// How a search came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,11 +74,11 @@ impl Beam {
     /// Searches one layer from `entries`, or on from where the last search stopped, and leaves the
     /// closest nodes found that `admit` lets pass in [`Beam::found_among`]. [`Reach`]
     /// has `ef` of all nodes, and at most `results` that pass are kept; [`candidates`] says how many of
-    /// all must be expanded.
+    /// all must be expanded, by the `usual` rank of the `k`th.
     #[inline(always)]
     pub fn walk_among<S: Scorer, A: Admit>(
         &mut self,
-        (layer, results): (Adjacency<'_>, usize),
+        (layer, results, usual): (Adjacency<'_>, usize, f32),
         scorer: &S,
         admit: &A,
         entries: Option<&[NodeId]>,
@@ -99,6 +92,7 @@ impl Beam {
         }
         self.make_room(layer.degree().max(entries.map_or(0, <[_]>::len)));
         let mut search = Filtered::new(self, layer, scorer, admit, (reach, budget));
+        search.usual = usual;
         let fresh = search.enter(entries);
         search.offer_all(fresh, reach);
         let end = loop {
@@ -167,24 +161,28 @@ struct Filtered<'a, S, A> {
     met: Met,
     /// Nodes that were expanded; fewer than lists that were read.
     expanded: u64,
+    /// The rank that the `k`th result of a walk would have if filter and query had nothing to do with each
+    /// other.
+    usual: f32,
     /// Candidates of a walk; more than there can be until `k` were found that pass.
     wanted: usize,
 }
 
-/// How many candidates a walk expands whose `k`th result is the candidate of this `rank`. As many more
-/// than `rank` as an unfiltered search has more than `k`: some for finding the way, and a share that
-/// falls with `k`, since the last of few are less sure to be the closest. Results that lie behind many
-/// that do not pass, since those near the query do not, get as many more; of all that, `ef` gets more or
-/// less than the usual one would.
-pub fn candidates(ef: usize, k: usize, rank: usize) -> usize {
-    let effort = ef as f32 / DEFAULT_EF.max(k) as f32;
-    let more = 1.0 + effort * spare(k) / k as f32;
-    ef.max((0.6 * ef as f32 + more * rank as f32) as usize)
+/// How many candidates a walk expands whose `k`th result is the candidate of this `rank`, where it would
+/// be that of the `usual` rank if the filter had nothing to do with the query. Some more than `rank`: for
+/// finding the way; as many as the last of so few results are uncertain; and where those near the query
+/// do not pass, so that results lie behind others, by the share that an unfiltered search has more than
+/// `k`. Of all that, `ef` gets more or less than the default one would.
+pub fn candidates(ef: usize, k: usize, rank: usize, usual: f32) -> usize {
+    let (effort, rank, k) = (ef as f32 / DEFAULT_EF.max(k) as f32, rank as f32, k as f32);
+    let behind = (rank - usual).max(0.0);
+    let more = spare(k) * (((rank - behind) / k).sqrt() + behind / k);
+    ef.max((0.8 * ef as f32 + rank + effort * more) as usize)
 }
 
 /// How many results more than `k` have to be known for the `k` closest to be among them.
-pub fn spare(k: usize) -> f32 {
-    1.6 * (k as f32).sqrt()
+pub fn spare(k: f32) -> f32 {
+    1.6 * k.sqrt()
 }
 
 impl<'a, S: Scorer, A: Admit> Filtered<'a, S, A> {
@@ -196,8 +194,8 @@ impl<'a, S: Scorer, A: Admit> Filtered<'a, S, A> {
         (reach, budget): (Reach, &'a Budget),
     ) -> Self {
         let (stats, met, deadline) = (BeamStats::default(), Met::default(), reach.deadline);
-        let (expanded, wanted) = (0, usize::MAX);
-        Self { beam, layer, scorer, admit, deadline, budget, stats, met, expanded, wanted }
+        let (expanded, wanted, usual) = (0, usize::MAX, 0.0);
+        Self { beam, layer, scorer, admit, deadline, budget, stats, met, expanded, usual, wanted }
     }
 
     /// Puts where a search comes in into the batch; how many there are.
@@ -237,7 +235,7 @@ impl<'a, S: Scorer, A: Admit> Filtered<'a, S, A> {
         self.met.tested += fresh as u64;
         self.met.passed += passed as u64;
         let Some(kth) = admitted.key_at(stop.k) else { return };
-        self.wanted = candidates(ef, stop.k, pool.rank(kth));
+        self.wanted = candidates(ef, stop.k, pool.rank(kth), self.usual);
         if let Some(key) = pool.key_at(self.wanted) {
             pool.lower_limit(key);
         }

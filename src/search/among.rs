@@ -321,7 +321,7 @@ impl Task<'_> {
                         return end;
                     }
                     self.planned = Planned { plan: Plan::Walk, ..planned };
-                    budget.expected = estimate.pass_rate;
+                    budget.mistaken_below = MISTAKEN * estimate.pass_rate;
                 }
                 End::Converged | End::Deadline => {
                     self.take_found(&deviation);
@@ -332,19 +332,21 @@ impl Task<'_> {
         }
     }
 
-    /// What a search of the graph may take: half of the scan that comes in its place, or what it was
-    /// expected to take where that is more. A walk that is chosen for being a little faster than the scan
-    /// would be given up before its time otherwise, and the scan come on top of it.
+    /// What a search of the graph may take: half of the scan that comes in its place, or twice what
+    /// it was expected to take, as some queries of any filter do, up to all of it. A walk that is chosen
+    /// for being a little faster than the scan would be given up before its time otherwise, and the scan
+    /// come on top of it.
     fn budget(&self) -> Budget {
-        let expected = self.planned.estimate.pass_rate;
         if self.forced {
-            return Budget { until: None, room: usize::MAX, expected, suspicious: false };
+            return Budget { until: None, room: usize::MAX, mistaken_below: 0.0, evidence: 0 };
         }
-        let Planned { exact_ns, walk_ns, .. } = self.planned;
-        let limit = (0.5 * exact_ns).max(walk_ns.min(exact_ns));
+        let Planned { exact_ns, walk_ns, estimate, .. } = self.planned;
+        let limit = (0.5 * exact_ns).max((2.0 * walk_ns).min(exact_ns));
         let until = Some(Instant::now() + Duration::from_nanos(limit as u64));
         let room = (limit / (FRESH_AT_LEAST * self.costs.node_ns)) as usize;
-        Budget { until, room, expected, suspicious: true }
+        let evidence = (PATIENCE * exact_ns / self.costs.node_ns) as u64;
+        let mistaken_below = MISTAKEN * estimate.pass_rate;
+        Budget { until, room, mistaken_below, evidence: evidence.max(MET_AT_LEAST) }
     }
 
     /// One search of the graph, from `entries`, or on from where the last one stopped.
@@ -363,7 +365,7 @@ impl Task<'_> {
             let entries = entries.unwrap_or_default();
             return self.beam.two_hop(layer, scorer, &self.admit, entries, reach, budget);
         }
-        let layer = (graph, estimate.walk_results());
+        let layer = (graph, estimate.walk_results(), estimate.usual_rank());
         self.beam.walk_among(layer, scorer, &self.admit, entries, self.reach, budget)
     }
 
@@ -389,6 +391,17 @@ impl Task<'_> {
         self.candidates.extend(passing().map(|neighbor| neighbor.node).take(self.rerank));
     }
 }
+
+/// The share of the pass rate expected that is taken for a mistake if no more is met.
+const MISTAKEN: f32 = 0.25;
+
+/// Neighbors that are looked at before that is concluded: with fewer, an expected tenth could be met as
+/// a fortieth by chance.
+const MET_AT_LEAST: u64 = 512;
+
+/// The share of the time of a scan that is taken to look at more: of filters that go with some other
+/// property of the items, such as a range, few pass where some queries come in, and more farther on.
+const PATIENCE: f32 = 1.0 / 16.0;
 
 /// Distances of an expanded node, fewer than which are computed only where a search has been nearly
 /// everywhere.

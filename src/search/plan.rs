@@ -117,6 +117,11 @@ impl Estimate {
         Planned { plan, estimate: self, exact_ns, two_hop_ns, walk_ns }
     }
 
+    /// The rank of the `k`th result among all items, were the filter to have nothing to do with the query.
+    pub fn usual_rank(self) -> f32 {
+        self.k as f32 * self.n as f32 / self.matches as f32
+    }
+
     /// How many results a walk keeps.
     pub fn walk_results(self) -> usize {
         self.ef.max(self.a_few_more()).min(self.matches)
@@ -129,7 +134,7 @@ impl Estimate {
     }
 
     fn a_few_more(self) -> usize {
-        self.k + spare(self.k) as usize
+        self.k + spare(self.k as f32) as usize
     }
 
     /// Many rows that lie apart cost more each than few. The more pass, the more of them lie next to one
@@ -144,7 +149,7 @@ impl Estimate {
 
     fn walk_ns(self, costs: &Costs) -> f32 {
         let rank = (self.k as f32 / self.pass_rate) as usize;
-        let expanded = candidates(self.ef, self.k, rank) as f32 + ON_THE_WAY;
+        let expanded = candidates(self.ef, self.k, rank, self.usual_rank()) as f32 + ON_THE_WAY;
         expanded * fresh(expanded) * self.degree as f32 * costs.node_ns
     }
 
