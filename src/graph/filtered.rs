@@ -36,8 +36,7 @@ pub struct Budget {
 
 impl Budget {
     fn is_mistaken(&self, met: &Met) -> bool {
-        met.tested >= self.evidence
-            && (met.passed as f32) < self.mistaken_below * met.tested as f32
+        met.tested >= self.evidence && (met.passed as f32) < self.mistaken_below * met.tested as f32
     }
 }
 
