@@ -1,5 +1,5 @@
-"""Makes the two-tower sets of the first report: `two_tower.py ROWS DIM FOLDER` writes `base.npy`
-and `test.npy` there, for the metric ip.
+"""Makes the two-tower sets of the reports: `two_tower.py ROWS DIM FOLDER` writes `base.npy`,
+`test.npy` and `learn.npy`, users that no test user is among, there, for the metric ip.
 
 Items and users share a latent space of 32 dimensions, drawn from a Zipf-weighted mixture of 2,000
 topics. Each tower is its own random ReLU network of two layers, which a linear part in common makes
@@ -50,15 +50,16 @@ def two_tower(count, dim, seed=7):
     latent = sum(blend[:, part : part + 1] * topic(USERS) for part in range(3)) * 1.4
     latent = latent + 0.4 * rng.normal(size=(USERS, LATENT)).astype(np.float32)
     users = unit(user_tower(latent) + 0.5 * rng.normal(size=dim).astype(np.float32))
-    return base, users[LEARN:].astype(np.float32)
+    return base, users[LEARN:].astype(np.float32), users[:LEARN].astype(np.float32)
 
 
 def main():
     count, dim, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
     folder.mkdir(parents=True, exist_ok=True)
-    base, test = two_tower(count, dim)
+    base, test, learn = two_tower(count, dim)
     np.save(folder / "base.npy", base)
     np.save(folder / "test.npy", test)
+    np.save(folder / "learn.npy", learn)
 
 
 if __name__ == "__main__":
