@@ -39,6 +39,7 @@ pub use crate::search::plan::{Costs, Estimate, Planned};
 pub use crate::search::{Account, Among, Plan, SearchError, SearchParams, TruncatedBy};
 pub use crate::segments::calibration::{Calibration, CalibrationPath, CalibrationPoint, Effort};
 pub use crate::segments::meta::{Meta, SelfCheck};
+pub use crate::segments::repair::{Gain, Repair};
 
 /// Memory of the cache of filters, unless [`Index::set_filter_cache_bytes`] says otherwise.
 pub const FILTER_CACHE_BYTES: u64 = 64 << 20;
@@ -259,6 +260,11 @@ impl Index {
         self.segment.calibration()
     }
 
+    /// What the index learned from queries, if anything.
+    pub fn repair(&self) -> Option<&Repair> {
+        self.segment.repair()
+    }
+
     /// The effort that a search for `k` items takes whose `target_recall` is `recall`, and the recall
     /// to expect of it, which is less where more was never measured.
     ///
@@ -460,9 +466,9 @@ impl Index {
     /// Looks at every list of the base layer.
     pub fn inspect(&self) -> Inspection {
         let graph = self.segment.graph();
-        let mut degrees = vec![0; graph.degree() + 1];
+        let mut degrees = vec![0; graph.longest() + 1];
         for node in (0..graph.len() as u32).map(NodeId) {
-            degrees[graph.neighbors(node).len()] += 1;
+            degrees[graph.all_neighbors(node).count()] += 1;
         }
         let sections = self.segment.file().sections().iter().map(|entry| SectionInfo {
             name: self.section_name(entry),

@@ -27,6 +27,8 @@ pub enum Stage {
     SelfCheck,
     /// With how many nodes searches go down the upper layers.
     Entries,
+    /// Learning from logged queries.
+    Repair,
     /// What effort reaches which recall.
     Calibrate,
     /// Exact neighbors.
@@ -47,6 +49,7 @@ impl Stage {
             Stage::Verify => "verify",
             Stage::SelfCheck => "self-check",
             Stage::Entries => "entries",
+            Stage::Repair => "repair",
             Stage::Calibrate => "calibrate",
             Stage::Truth => "truth",
         }

@@ -408,6 +408,8 @@ pub enum SpaceForm<'a> {
     Cosine(&'a [f32]),
     /// [`Form::Augmented`]: the bound and the `[n]` extra components.
     Augmented(f32, &'a [f32]),
+    /// The negative inner product, which is no metric: for those who compare distances alone.
+    Ip,
 }
 
 /// Rows among themselves.
@@ -439,6 +441,7 @@ impl<E: Element> Space for RowSpace<'_, E> {
             SpaceForm::Augmented(bound, extras) => {
                 Form::Augmented { bound, query_extra: extras[node.index()], extras }
             }
+            SpaceForm::Ip => Form::Ip,
         };
         RowScorer { isa, rows: self.rows, query: self.rows.row_f32(isa, node, buffer), form }
     }

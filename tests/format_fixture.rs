@@ -176,7 +176,12 @@ fn every_readable_format_is_read() {
 /// or that came between versions, since readers need not know it.
 fn since(kind: SectionKind) -> Option<u32> {
     match kind {
-        SectionKind::Calibration | SectionKind::Postings | SectionKind::Sorted => None,
+        SectionKind::Calibration
+        | SectionKind::Postings
+        | SectionKind::Sorted
+        | SectionKind::Repair
+        | SectionKind::EntryPoints
+        | SectionKind::Overflow => None,
         SectionKind::Codes | SectionKind::CodeCenter | SectionKind::CodeTerms => Some(2),
         _ => Some(1),
     }
@@ -253,6 +258,7 @@ fn the_writer_still_writes_the_format() {
             scales: target.scales,
             codes: target.codes,
             calibration: segment.calibration(),
+            learned: None,
             ids: segment.item_ids(),
         };
         let (vectors, columns) = (target.vectors, &*columns);

@@ -10,7 +10,7 @@ use std::path::Path;
 use common::crash::{Check, Hasty, Model, Recorder, first_failure};
 use common::{MemorySource, assert_clean, build_quick, clustered, open, quick};
 use vicinage::builder::{
-    BuildError, BuildParams, RecalibrateReport, build_through, recalibrate, recalibrate_through,
+    BuildError, BuildParams, ReviseReport, build_through, recalibrate, recalibrate_through,
 };
 use vicinage::format::{FileLayer, LoadMode, SectionKind};
 use vicinage::index::{Index, Scratch, SearchError, SearchParams, verify};
@@ -166,7 +166,7 @@ fn it_may_be_stopped_at_every_stage() {
     }
 }
 
-fn tune(index: &Path, layer: &dyn FileLayer) -> Result<RecalibrateReport, BuildError> {
+fn tune(index: &Path, layer: &dyn FileLayer) -> Result<ReviseReport, BuildError> {
     recalibrate_through(layer, index, queries(9), 1, &Silent)
 }
 

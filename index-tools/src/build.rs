@@ -15,9 +15,10 @@ use crate::calibration;
 use crate::exit::{Exit, Failure};
 use crate::input::Items;
 use crate::interrupt::Interrupt;
+use crate::learned;
 use crate::machine::peak_resident_mib;
 use crate::progress::Reporter;
-use crate::queries::Queries;
+use crate::queries::{CALIBRATED, LEARNED, Queries};
 use crate::text::{BOLD, DIM, YELLOW, fields, print, print_json, styled};
 use crate::units;
 
@@ -35,7 +36,7 @@ Examples:
       --attribute year:i64 --unmatched count --metric ip --out jobs
       two of the attributes, one as another type; items that have none are counted
   index-tools build --input items.npy --queries users.npy --metric ip --out jobs
-      searches that name a recall reach it for such users
+      the graph learns from logged users, and searches that name a recall reach it for them
 
 Readers of an index that exists keep what they have open; the new generation takes its place when
 it is complete. Ctrl-C stops the build and leaves nothing behind.")]
@@ -47,10 +48,15 @@ pub(crate) struct BuildCommand {
     out: PathBuf,
     #[command(flatten)]
     build: BuildArgs,
-    /// Logged queries, at most 2,000 of them, evenly spread, to measure what effort reaches which
-    /// recall for those who will ask; the graph learns nothing from them [default: items stand in]
-    #[arg(long, value_name = "FILE[#COLUMN]", conflicts_with = "no_calibrate")]
+    /// Logged queries, evenly spread over the file where there are more than are used. Of 200 and
+    /// more, four in five, at most 50,000, show which edges the graph lacks and where such queries
+    /// come in; the others, at most 2,000, what that brings and what effort reaches which recall
+    /// [default: items stand in, and nothing is learned]
+    #[arg(long, value_name = "FILE[#COLUMN]")]
     queries: Option<InputSpec>,
+    /// Learn nothing from --queries, which then calibrate alone
+    #[arg(long, requires = "queries")]
+    no_repair: bool,
     /// End when this process ends, which started this one
     #[arg(long, hide = true)]
     with_parent: Option<i32>,
@@ -83,7 +89,7 @@ pub(crate) fn run(args: &BuildCommand) -> Result<(), Failure> {
     let mut items = Items::open(&args.input)?;
     let skipped = items.skipped();
     let (queries, given) = queries(args, items.shape().dim as usize)?;
-    let params = BuildParams { queries, ..args.build.params() };
+    let params = BuildParams { queries, repair: !args.no_repair, ..args.build.params() };
     let built = build(&args.out, &mut items, &params, &report).map_err(|error| match &error {
         BuildError::Query { .. } => Failure::of(&error).about(&told(args.queries.as_ref())),
         _ => failed(&error, &args.input),
@@ -100,6 +106,7 @@ pub(crate) fn run(args: &BuildCommand) -> Result<(), Failure> {
     }
     let mut text = format!("{}\n", styled(BOLD, args.out.display()));
     fields(&mut text, &summary(&built));
+    learned::write(&mut text, built.repair.as_ref());
     calibration::write(&mut text, built.calibration.as_ref());
     text += &spread(built.calibration.as_ref(), given);
     text += &unmatched(lonely);
@@ -128,10 +135,11 @@ fn unmatched((items, rows): (u64, u64)) -> String {
     text
 }
 
-/// The queries to calibrate with, and how many the file has.
+/// The queries to learn from and to calibrate with, and how many the file has.
 fn queries(args: &BuildCommand, dim: usize) -> Result<(Option<Vec<f32>>, Option<usize>), Failure> {
     let Some(spec) = &args.queries else { return Ok((None, None)) };
-    let (queries, given) = Queries::to_calibrate(spec)?;
+    let most = CALIBRATED + if args.no_repair { 0 } else { LEARNED };
+    let (queries, given) = Queries::spread(spec, most)?;
     queries.check_dim(spec, dim, &args.input.input.to_string())?;
     Ok((Some(queries.vectors), Some(given)))
 }

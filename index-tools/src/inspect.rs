@@ -11,6 +11,7 @@ use crate::args::FormatArgs;
 use crate::build::{codes, graph, self_check};
 use crate::calibration;
 use crate::exit::Failure;
+use crate::learned;
 use crate::text::{BOLD, DIM, Table, bar, fields, heading, print, print_json, styled};
 use crate::units;
 
@@ -41,11 +42,12 @@ pub(crate) fn run(args: &InspectArgs) -> Result<(), Failure> {
         return print_json(&json!({
             "index": args.dir, "file": index.file(), "info": info, "sections": inside.sections,
             "degrees": inside.degrees, "unreachable": inside.unreachable,
-            "calibration": calibration::to_json(index.calibration()),
+            "repair": index.repair(), "calibration": calibration::to_json(index.calibration()),
         }));
     }
     let mut text = format!("{}\n", styled(BOLD, args.dir.display()));
     fields(&mut text, &header(info, &inside));
+    learned::write(&mut text, index.repair());
     calibration::write(&mut text, index.calibration());
     write_levels(&mut text, info);
     write_degrees(&mut text, &inside.degrees);

@@ -3,14 +3,14 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `sweep/` | the verb of that name: recall and speed over builds and parameters |
-//! | `plan`, `build`, `inspect`, `tune`, `verify`, `convert`, `truth`, `query`, `eval`, `compare`, `demo`, `completions` | the verbs |
+//! | `plan`, `build`, `inspect`, `tune` (and `repair`), `verify`, `convert`, `truth`, `query`, `eval`, `compare`, `demo`, `completions` | the verbs |
 //! | `datasets/` | the verb of that name: list, fetch, generate, describe |
 //! | `plot/` | the verb of that name: pictures and reports of results |
 //! | `ann` | metrics and distances in the words of ann-benchmarks |
 //! | `args` | arguments that several verbs share |
 //! | `input`, `sidecar`, `batch` | from data files to the items of a build |
 //! | `queries` | query vectors |
-//! | `calibration` | what effort reaches which recall, as a table |
+//! | `calibration`, `learned` | what effort reaches which recall, and what was learned from queries, as tables |
 //! | `measure` | asking many queries; recall, usefulness, speed |
 //! | `results`, `curves` | result lines: what was measured; fronts of recall and speed |
 //! | `workload/` | filtered workloads: read, written, asked |
@@ -40,6 +40,7 @@ mod exit;
 mod input;
 mod inspect;
 mod interrupt;
+mod learned;
 mod machine;
 mod measure;
 mod plan;
@@ -94,6 +95,7 @@ enum Verb {
     Build(Box<build::BuildCommand>),
     Inspect(inspect::InspectArgs),
     Tune(tune::TuneArgs),
+    Repair(tune::RepairArgs),
     Verify(verify::VerifyArgs),
     Convert(convert::ConvertArgs),
     Truth(truth::TruthArgs),
@@ -113,7 +115,8 @@ impl Verb {
             Verb::Plan(args) => plan::run(args),
             Verb::Build(args) => build::run(args),
             Verb::Inspect(args) => inspect::run(args),
-            Verb::Tune(args) => tune::run(args),
+            Verb::Tune(args) => args.run(),
+            Verb::Repair(args) => args.run(),
             Verb::Verify(args) => verify::run(args),
             Verb::Convert(args) => convert::run(args),
             Verb::Truth(args) => truth::run(args),
@@ -132,7 +135,8 @@ impl Verb {
     fn errors_as_json(&self) -> bool {
         let progress = match self {
             Verb::Build(args) => args.progress.progress,
-            Verb::Tune(args) => args.progress.progress,
+            Verb::Tune(args) => args.revise.progress.progress,
+            Verb::Repair(args) => args.revise.progress.progress,
             Verb::Verify(args) => args.progress.progress,
             Verb::Convert(args) => args.progress.progress,
             Verb::Truth(args) => args.progress.progress,

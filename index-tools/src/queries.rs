@@ -7,7 +7,10 @@ use vicinage_datasets::{Batch, Format, InputSpec, ReadOptions, VectorReader, ope
 use crate::exit::Failure;
 
 /// Most queries that a calibration asks: more of them cost time and say little more.
-const CALIBRATED: usize = 2_000;
+pub(crate) const CALIBRATED: usize = 2_000;
+
+/// Most queries that an index learns from: time and gain grow with them, and the gain ever less.
+pub(crate) const LEARNED: usize = 50_000;
 
 /// Queries `[rows, dim]`, row-major.
 pub(crate) struct Queries {
@@ -32,14 +35,13 @@ impl Queries {
         Ok(Self { vectors, dim })
     }
 
-    /// Reads the queries to calibrate with: at most 2,000, evenly spread over the file. Also how many
-    /// that has.
-    pub(crate) fn to_calibrate(spec: &InputSpec) -> Result<(Self, usize), Failure> {
+    /// Reads at most so many queries, evenly spread over the file. Also how many that has.
+    pub(crate) fn spread(spec: &InputSpec, most: usize) -> Result<(Self, usize), Failure> {
         let mut queries = Self::read(spec)?;
         let rows = queries.rows();
-        if rows > CALIBRATED {
-            let spread = |at| queries.row(at * rows / CALIBRATED);
-            queries.vectors = (0..CALIBRATED).flat_map(spread).copied().collect();
+        if rows > most {
+            let spread = |at| queries.row(at * rows / most);
+            queries.vectors = (0..most).flat_map(spread).copied().collect();
         }
         Ok((queries, rows))
     }

@@ -4,7 +4,7 @@
 /// Recall@10 that costs are compared at.
 pub(super) const RECALL: f64 = 0.98;
 
-/// Candidate-list sizes tried, until one reaches [`RECALL`].
+/// Candidate-list sizes tried, until one reaches the recall.
 const EFS: [usize; 9] = [12, 16, 24, 32, 48, 64, 96, 160, 256];
 
 /// Mean recall and mean distances per query, at rising sizes of the candidate list.
@@ -14,10 +14,15 @@ pub(super) struct Cost(Vec<(f64, f64)>);
 impl Cost {
     /// `measure` gives recall and distances at one size.
     pub(super) fn of(measure: impl Fn(usize) -> (f64, f64)) -> Self {
+        Self::up_to(RECALL, measure)
+    }
+
+    /// The same, until one reaches `enough`.
+    pub(super) fn up_to(enough: f64, measure: impl Fn(usize) -> (f64, f64)) -> Self {
         let mut points = Vec::new();
         for ef in EFS {
             points.push(measure(ef));
-            if points.last().is_some_and(|(recall, _)| *recall >= RECALL) {
+            if points.last().is_some_and(|(recall, _)| *recall >= enough) {
                 break;
             }
         }

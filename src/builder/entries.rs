@@ -24,7 +24,7 @@ pub(super) fn find_entries(
 ) -> LevelsLayout {
     let (words, layout) = target.levels;
     let cost = |layout: &LevelsLayout| {
-        let target = Target { levels: (words, layout), ..*target };
+        let target = Target { levels: (words, layout), entry_points: None, ..*target };
         Cost::of(|ef| {
             let params = SearchParams { ef: Some(ef), ..SearchParams::top(K) };
             let answers = questions.ask(questions.len(), &target, &params, pool);

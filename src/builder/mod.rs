@@ -6,13 +6,14 @@
 //! | `items.rs` | read: checks every vector and id, keeps vectors in memory or in a spool file |
 //! | `codes.rs` | codes: vectors as small integers |
 //! | `probe.rs`, `probe_codes.rs`, `sample.rs` | probe: trials on a sample that find `alpha`, backfill and the kind of codes |
-//! | `mod.rs` | probe → codes → graph → attach → entries → self-check → calibration → reorder → write → verify → publish |
+//! | `mod.rs` | probe → codes → graph → attach → entries → repair → self-check → calibration → reorder → write → verify → publish |
 //! | `cost.rs` | distances at a recall, by which trials are compared |
 //! | `questions.rs` | queries with known answers, which the next three ask |
 //! | `entries.rs` | entries: with how many nodes a search goes down the upper layers |
+//! | `learn.rs` | repair: edges that logged queries miss, and where they come in |
 //! | `calibrate.rs` | calibration: what effort reaches which recall |
 //! | `self_check.rs` | self-check: recall of sampled items against exact search |
-//! | `recalibrate.rs` | a new calibration for an index that exists |
+//! | `revise.rs` | a new calibration for an index that exists, and what it learns from new queries |
 //! | `plan.rs` | what a build will need, before it starts |
 //!
 //! Nothing is visible before the last step: everything is written into a temporary directory of
@@ -24,12 +25,13 @@ mod cost;
 mod entries;
 mod error;
 mod items;
+mod learn;
 mod params;
 mod plan;
 mod probe;
 mod probe_codes;
 mod questions;
-mod recalibrate;
+mod revise;
 mod sample;
 mod self_check;
 mod source;
@@ -52,19 +54,21 @@ use crate::segments::calibration::Calibration;
 use crate::segments::manifest::Provenance;
 use crate::segments::meta::{BuildRecord, CodesRecord, Meta, SelfCheck, Statistics};
 use crate::segments::publish::{IndexDir, NewSegment};
+use crate::segments::repair::Repair;
 use crate::segments::segment::{Segment, SegmentParts, VectorParts, begin_segment};
 use crate::with_element;
 
 use codes::BuiltCodes;
 use entries::find_entries;
 use items::Items;
+use learn::Learned;
 use probe::Choices;
 use questions::{Questions, check_queries};
 
 pub use error::BuildError;
 pub use params::{BuildParams, BuilderKind, CodesChoice, Preset};
 pub use plan::{BuildPlan, Part, plan};
-pub use recalibrate::{RecalibrateReport, recalibrate, recalibrate_through};
+pub use revise::{ReviseReport, recalibrate, recalibrate_through, repair};
 pub use source::{ColumnBatch, ItemBatch, ItemSource, SourceError};
 
 /// Name of the segment file within a generation.
@@ -94,6 +98,8 @@ pub struct BuildReport {
     /// What effort reaches which recall; none where that was not measured, or the items are so few
     /// that searches are scans.
     pub calibration: Option<Calibration>,
+    /// What was learned from the queries; none where there were too few, or where it did not pay.
+    pub repair: Option<Repair>,
     /// Old generations that could not be removed.
     pub not_removed: Vec<String>,
 }
@@ -146,6 +152,7 @@ pub fn build_through(
     }
 
     let meta = meta(&built, params, self_check, items.schemas());
+    let repair = built.learned.as_ref().map(|learned| learned.record.clone());
     let geometry = Geometry {
         n: items.len() as u64,
         dim: items.dim() as u32,
@@ -165,6 +172,7 @@ pub fn build_through(
             scales: items.scales(),
             codes: built.codes.as_ref().map(BuiltCodes::view),
             calibration: calibration.as_ref(),
+            learned: built.learned.as_ref().map(Learned::parts),
             ids: items.ids(),
         };
         let begun = begin_segment(layer, &path, &parts)?;
@@ -200,6 +208,7 @@ pub fn build_through(
         seconds: stages.seconds,
         meta,
         calibration,
+        repair,
         not_removed: published.not_removed.iter().map(ToString::to_string).collect(),
     })
 }
@@ -242,6 +251,7 @@ struct Built {
     codes: Option<BuiltCodes>,
     choices: Choices,
     attached: u64,
+    learned: Option<Learned>,
 }
 
 impl Built {
@@ -252,7 +262,7 @@ impl Built {
 }
 
 /// Asks the new graph, and finds its number of entries: held-out queries where there are some, else
-/// items.
+/// items. From the other queries it learns.
 fn examine(
     items: &Items,
     built: &mut Built,
@@ -269,21 +279,28 @@ fn examine(
         codes: built.codes.as_ref().map(BuiltCodes::view),
         graph: built.graph.adjacency(),
         levels: (&words, &layout),
+        entry_points: None,
     };
     let most = calibrate::calibrated_ks(items.len()).map(|(k, _)| k).last().unwrap_or(10);
     let (vectors, metric) = (items.vectors(), items.metric());
     items.expect(Access::InOrder);
-    let (questions, from) = stages.run(Stage::Truth, None, "queries", || match &params.queries {
-        Some(queries) => {
-            let queries = queries.clone();
-            (Questions::of_queries(vectors, metric, queries, most, pool), "queries")
-        }
+    let split = |queries: &Vec<f32>| match params.repair {
+        true => learn::split(queries, items.dim()),
+        false => (Vec::new(), queries.clone()),
+    };
+    let (queries, held_out) = params.queries.as_ref().map(split).unzip();
+    let (questions, from) = stages.run(Stage::Truth, None, "queries", || match held_out {
+        Some(queries) => (Questions::of_queries(vectors, metric, queries, most, pool), "queries"),
         None => (Questions::of_items(vectors, metric, QUESTIONS, most, params.seed, pool), "items"),
     });
     items.expect(Access::AtRandom);
     let layout =
         stages.run(Stage::Entries, None, "trials", || find_entries(&questions, &target, pool));
     target.levels = (&words, &layout);
+    let learned = queries
+        .filter(|queries| !queries.is_empty())
+        .and_then(|queries| learn::stage(&target, &queries, &questions, pool, stages));
+    let target = learned.as_ref().map_or(target, |learned| learned.applied(target));
     let check = stages.run(Stage::SelfCheck, None, "queries", || {
         self_check::self_check(&questions, from, &target, pool)
     });
@@ -294,6 +311,7 @@ fn examine(
         })
     });
     built.graph.levels.entries = layout.entries();
+    built.learned = learned;
     (Some(check), calibration)
 }
 
@@ -330,7 +348,7 @@ fn make_graph(
             Some(encode(stages, CodeKind::U4)?)
         }
     };
-    Ok(Built { graph, codes, choices, attached })
+    Ok(Built { graph, codes, choices, attached, learned: None })
 }
 
 /// Our graph, and how many items needed an edge afterwards.

@@ -148,6 +148,7 @@ fn cost(
         codes: Some(codes.view()),
         graph: graph.adjacency(),
         levels: (&words, &layout),
+        entry_points: None,
     };
     Ok(Cost::of(|ef| measure(&target, ef, sample)).at(RECALL) as f32)
 }

@@ -27,10 +27,14 @@ pub const CHECKSUM_BYTES: usize = size_of::<u64>();
 pub enum SectionKind {
     /// Schema, build parameters and statistics.
     Meta = 1,
+    /// Where searches come in for queries of a kind that was learned from.
+    EntryPoints = 2,
     /// Base-layer neighbors, `[n, max_degree] u32`.
     Graph = 3,
     /// The upper HNSW layers.
     Levels = 4,
+    /// Edges of nodes that have more than their list has slots for.
+    Overflow = 5,
     /// Vectors as stored, `[n, dim]` row-major.
     Vectors = 6,
     /// One `f32` scale a vector.
@@ -53,14 +57,18 @@ pub enum SectionKind {
     Postings = 15,
     /// The nodes of an attribute column by value; indexed like it.
     Sorted = 16,
+    /// What was learned from queries, and what that brought.
+    Repair = 17,
 }
 
 impl SectionKind {
-    /// Every kind, by code. Codes 2 and 5 are reserved for entry points and overflow edges.
-    pub const ALL: [SectionKind; 14] = [
+    /// Every kind, by code.
+    pub const ALL: [SectionKind; 17] = [
         SectionKind::Meta,
+        SectionKind::EntryPoints,
         SectionKind::Graph,
         SectionKind::Levels,
+        SectionKind::Overflow,
         SectionKind::Vectors,
         SectionKind::VectorScales,
         SectionKind::ItemIds,
@@ -72,6 +80,7 @@ impl SectionKind {
         SectionKind::Calibration,
         SectionKind::Postings,
         SectionKind::Sorted,
+        SectionKind::Repair,
     ];
 
     /// The code on disk.
@@ -88,8 +97,10 @@ impl SectionKind {
     pub const fn name(self) -> &'static str {
         match self {
             SectionKind::Meta => "meta",
+            SectionKind::EntryPoints => "entry points",
             SectionKind::Graph => "graph",
             SectionKind::Levels => "levels",
+            SectionKind::Overflow => "overflow",
             SectionKind::Vectors => "vectors",
             SectionKind::VectorScales => "vector scales",
             SectionKind::ItemIds => "item ids",
@@ -101,6 +112,7 @@ impl SectionKind {
             SectionKind::Calibration => "calibration",
             SectionKind::Postings => "postings",
             SectionKind::Sorted => "sorted",
+            SectionKind::Repair => "repair",
         }
     }
 }

@@ -1,12 +1,15 @@
 //! Neighbor lists of one layer, read straight from memory or from a mapped file.
 
+use crate::graph::overflow::{EdgeLists, Overflow};
 use crate::types::NodeId;
 
-/// Lists `[n, degree]`; the used slots come first, an unused slot holds the node itself.
+/// Lists `[n, degree]`; the used slots come first, an unused slot holds the node itself. Some nodes may
+/// have more edges than that in an [`Overflow`].
 #[derive(Clone, Copy, Debug)]
 pub struct Adjacency<'a> {
     slots: &'a [NodeId],
     degree: usize,
+    overflow: Overflow<'a>,
 }
 
 /// A slot that names no node of the layer.
@@ -22,7 +25,12 @@ impl<'a> Adjacency<'a> {
     /// A view of lists whose ids are known to be in range; `slots.len()` is a multiple of `degree`.
     pub fn new(slots: &'a [NodeId], degree: usize) -> Self {
         debug_assert!(degree > 0 && slots.len().is_multiple_of(degree));
-        Self { slots, degree }
+        Self { slots, degree, overflow: Overflow::default() }
+    }
+
+    /// The same lists, those of some nodes going on in `overflow`.
+    pub fn with_overflow(self, overflow: Overflow<'a>) -> Self {
+        Self { overflow, ..self }
     }
 
     /// Checks that every slot names a node. Cost: one pass over the lists at memory speed.
@@ -55,12 +63,34 @@ impl<'a> Adjacency<'a> {
         self.degree
     }
 
-    /// The neighbors of `node`.
+    /// The most slots that a node may have, those in the overflow included.
+    pub fn longest(&self) -> usize {
+        self.degree + self.overflow.width
+    }
+
+    /// The neighbors of `node`, those in the overflow included.
+    pub fn all_neighbors(&self, node: NodeId) -> impl Iterator<Item = NodeId> + 'a {
+        let more = used(self.more(node), node);
+        self.neighbors(node).iter().chain(more).copied()
+    }
+
+    /// All edges of the overflow.
+    pub fn overflow_lists(&self) -> EdgeLists {
+        let nodes = (0..self.len() as u32).map(NodeId);
+        let nodes = nodes.filter(|node| !self.more(*node).is_empty());
+        nodes.map(|node| (node, used(self.more(node), node).to_vec())).collect()
+    }
+
+    /// The slots of `node` in the overflow, if it has any there; an unused one holds `node` itself.
+    #[inline(always)]
+    pub fn more(&self, node: NodeId) -> &'a [NodeId] {
+        self.overflow.list(node)
+    }
+
+    /// The neighbors of `node` in its own list.
     #[inline(always)]
     pub fn neighbors(&self, node: NodeId) -> &'a [NodeId] {
-        let slots = self.list(node);
-        let used = slots.iter().position(|slot| *slot == node).unwrap_or(self.degree);
-        &slots[..used]
+        used(self.list(node), node)
     }
 
     /// The slots of `node`, those that are unused and hold `node` itself included.
@@ -73,4 +103,11 @@ impl<'a> Adjacency<'a> {
     pub fn slots(&self) -> &'a [NodeId] {
         self.slots
     }
+}
+
+/// The used slots of a list of `node`.
+#[inline(always)]
+fn used(list: &[NodeId], node: NodeId) -> &[NodeId] {
+    let used = list.iter().position(|slot| *slot == node).unwrap_or(list.len());
+    &list[..used]
 }

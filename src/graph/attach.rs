@@ -26,9 +26,9 @@ fn walk(layer: Adjacency<'_>, from: NodeId, seen: &mut [bool], order: &mut Vec<N
     order.push(from);
     while let Some(node) = order.get(next).copied() {
         next += 1;
-        for neighbor in layer.neighbors(node) {
+        for neighbor in layer.all_neighbors(node) {
             if !std::mem::replace(&mut seen[neighbor.index()], true) {
-                order.push(*neighbor);
+                order.push(neighbor);
             }
         }
     }

@@ -83,7 +83,7 @@ impl Beam {
         self.pool.reset(ef, stop);
         self.visited.reset(layer.len());
         let mut stats = BeamStats::default();
-        self.make_room(layer.degree().max(entries.len()));
+        self.make_room(layer.longest().max(entries.len()));
         let fresh = self.visited.insert(entries, &mut self.batch[..entries.len()]);
         self.offer(scorer, fresh, &mut stats);
         while let Some(node) = self.pool.expand_next() {
@@ -93,9 +93,7 @@ impl Beam {
             for next in self.pool.upcoming() {
                 scorer.prefetch_list(layer.list(next));
             }
-            // An unused slot holds the node whose list it is, which has been seen.
-            let list = layer.list(node);
-            let fresh = self.visited.insert(list, &mut self.batch[..list.len()]);
+            let fresh = self.take(layer, node, scorer);
             for node in &self.batch[..fresh] {
                 scorer.prefetch(*node);
             }
@@ -110,6 +108,24 @@ impl Beam {
         }
         self.pool.settle();
         stats
+    }
+
+    /// Puts the neighbors of a node that are new into the batch; how many they are. An unused slot holds
+    /// the node itself, which has been seen.
+    #[inline(always)]
+    pub(super) fn take<S: Scorer>(
+        &mut self,
+        layer: Adjacency<'_>,
+        node: NodeId,
+        scorer: &S,
+    ) -> usize {
+        let (list, more) = (layer.list(node), layer.more(node));
+        if more.is_empty() {
+            return self.visited.insert(list, &mut self.batch[..list.len()]);
+        }
+        scorer.prefetch_list(more);
+        let fresh = self.visited.insert(list, &mut self.batch[..list.len()]);
+        fresh + self.visited.insert(more, &mut self.batch[fresh..][..more.len()])
     }
 
     /// Lets a batch hold so many nodes.

@@ -89,7 +89,7 @@ impl Beam {
             self.admitted.reset(results, Stop::NEVER);
             self.visited.reset(layer.len());
         }
-        self.make_room(layer.degree().max(entries.map_or(0, <[_]>::len)));
+        self.make_room(layer.longest().max(entries.map_or(0, <[_]>::len)));
         let mut search = Filtered::new(self, layer, scorer, admit, (reach, budget));
         search.usual = usual;
         let fresh = search.enter(entries);
@@ -97,8 +97,7 @@ impl Beam {
         let end = loop {
             let Some(node) = search.next() else { break search.exhausted() };
             let beam = &mut *search.beam;
-            let list = layer.list(node);
-            let fresh = beam.visited.insert(list, &mut beam.batch[..list.len()]);
+            let fresh = beam.take(layer, node, scorer);
             for node in &beam.batch[..fresh] {
                 scorer.prefetch(*node);
             }
@@ -127,7 +126,7 @@ impl Beam {
         self.pool.reset(reach.ef, reach.stop);
         self.visited.reset(layer.len());
         // A batch takes the rest of the list that it was filled by.
-        self.make_room((wanted + layer.degree()).max(entries.len()));
+        self.make_room((wanted + layer.longest()).max(entries.len()));
         let mut search = Filtered::new(self, layer, scorer, admit, (reach, budget));
         let fresh = search.enter(Some(entries));
         search.beam.offer(scorer, fresh, &mut search.stats);
@@ -248,11 +247,12 @@ impl<'a, S: Scorer, A: Admit> Filtered<'a, S, A> {
     #[inline(always)]
     fn gather(&mut self, node: NodeId, wanted: usize) -> usize {
         let Beam { visited, batch, .. } = &mut *self.beam;
-        let (list, layer) = (self.layer.list(node), self.layer);
+        let layer = self.layer;
+        let (list, more) = (layer.list(node), layer.more(node));
         let mut fresh = 0;
         let mut bridges = [NodeId(0); BRIDGES];
         let mut crossed = 0;
-        for neighbor in list {
+        for neighbor in list.iter().chain(more) {
             if self.admit.admit(*neighbor) {
                 batch[fresh] = *neighbor;
                 fresh += usize::from(visited.insert_one(*neighbor));
@@ -262,7 +262,7 @@ impl<'a, S: Scorer, A: Admit> Filtered<'a, S, A> {
                 crossed += 1;
             }
         }
-        self.met.tested += list.len() as u64;
+        self.met.tested += (list.len() + more.len()) as u64;
         for neighbor in &batch[..fresh] {
             self.scorer.prefetch(*neighbor);
         }
@@ -279,7 +279,7 @@ impl<'a, S: Scorer, A: Admit> Filtered<'a, S, A> {
             }
             visited.insert_one(*bridge);
             self.stats.visited += 1;
-            for neighbor in layer.list(*bridge) {
+            for neighbor in layer.list(*bridge).iter().chain(layer.more(*bridge)) {
                 if self.admit.admit(*neighbor) {
                     batch[fresh] = *neighbor;
                     let new = visited.insert_one(*neighbor);

@@ -175,7 +175,7 @@ impl Entries {
 
     /// The first of `slots`.
     #[inline(always)]
-    fn first_of(slots: impl Iterator<Item = NodeId>) -> Self {
+    pub(super) fn first_of(slots: impl Iterator<Item = NodeId>) -> Self {
         let mut entries = Self { slots: [NodeId(0); MAX_ENTRIES], count: 0 };
         for (entry, slot) in entries.slots.iter_mut().zip(slots) {
             *entry = slot;

@@ -9,6 +9,8 @@
 //! | `prune.rs` | robust pruning with backfill |
 //! | `insert.rs` | our builder: incremental, parallel, the same result at any thread count |
 //! | `attach.rs` | an edge to every node that the entry point cannot reach |
+//! | `repair.rs`, `overflow.rs` | edges that queries miss, and where they are kept |
+//! | `entry_points.rs` | where searches come in for queries of the kind that a sample has |
 //! | `order.rs` | the breadth-first stored order |
 //! | `reference.rs` | the builder of the hnsw_rs crate, converted |
 //!
@@ -18,13 +20,16 @@
 pub mod adjacency;
 pub mod attach;
 pub mod beam;
+pub mod entry_points;
 pub mod filtered;
 pub mod insert;
 pub mod levels;
 pub mod order;
+pub mod overflow;
 pub mod pool;
 pub mod prune;
 pub mod reference;
+pub mod repair;
 pub mod visited;
 
 use crate::graph::adjacency::Adjacency;

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
 use super::plan::{Costs, Estimate, Plan, Planned};
+use super::traverse::enter;
 use super::{
     Account, Among, DEFAULT_EF, Scratch, SearchParams, Target, TruncatedBy, default_rerank,
     fits_codes,
@@ -11,7 +12,6 @@ use super::{
 use crate::filters::nodes::NodeSet;
 use crate::graph::beam::{Beam, BeamStats, Reach};
 use crate::graph::filtered::{Budget, End, Met};
-use crate::graph::levels::descend;
 use crate::graph::pool::Stop;
 use crate::graph::visited::Visited;
 use crate::kernels::{Element, Isa, Operation, dispatch};
@@ -43,6 +43,7 @@ impl Admit for Passing<'_> {
 /// A search, but for what it is scored by.
 struct Task<'a> {
     target: &'a Target<'a>,
+    query: &'a [f32],
     nodes: NodeStream<'a>,
     admit: Passing<'a>,
     reach: Reach,
@@ -166,6 +167,7 @@ impl Ask<'_> {
         closest.reset(self.reach.stop.k);
         let task = Task {
             target,
+            query,
             nodes: match passing {
                 None => NodeStream::All(0..target.vectors.len() as u32),
                 Some(passing) => match passing.listed() {
@@ -240,7 +242,7 @@ impl<K: CodeType> Operation for AmongCodes<'_, K> {
         let margin = prepared.margin(metric, codes);
         let scorer = prepared.scorer::<I, K>(isa, codes);
         let (of, deviation) = (|node| margin.of(node), |node| margin.deviation(node));
-        let (plan, stats) = task.answer(&scorer, (of, margin.widest()), deviation);
+        let (plan, stats) = task.answer(isa, &scorer, (of, margin.widest()), deviation);
         Done { plan, stats, proven: margin.proven }
     }
 }
@@ -260,7 +262,7 @@ impl<E: Element> Operation for AmongRows<'_, E> {
     fn run<I: Isa>(self, isa: I) -> Done {
         let Self { task, rows, query, form } = self;
         let scorer = RowScorer { isa, rows, query, form };
-        let (plan, stats) = task.answer(&scorer, (|_| 0.0, 0.0), |_| 0.0);
+        let (plan, stats) = task.answer(isa, &scorer, (|_| 0.0, 0.0), |_| 0.0);
         Done { plan, stats, proven: true }
     }
 }
@@ -269,8 +271,9 @@ impl Task<'_> {
     /// Leaves what may be in the answer in `candidates`. `margin` and `deviation` say by how much a
     /// distance may be off, and by how much it usually is.
     #[inline(always)]
-    fn answer<S: StepScorer>(
+    fn answer<I: Isa, S: StepScorer>(
         mut self,
+        isa: I,
         scorer: &S,
         margin: (impl Fn(NodeId) -> f32, f32),
         deviation: impl Fn(NodeId) -> f32,
@@ -278,7 +281,7 @@ impl Task<'_> {
         let mut stats = BeamStats::default();
         self.candidates.clear();
         if matches!(self.planned.plan, Plan::TwoHop | Plan::Walk) {
-            let end = self.traverse(scorer, &mut stats, deviation);
+            let end = self.traverse(isa, scorer, &mut stats, deviation);
             if self.candidates.len() >= self.reach.stop.k || end == End::Deadline {
                 return (self.planned.plan, stats);
             }
@@ -297,15 +300,14 @@ impl Task<'_> {
 
     /// Searches the graph. Leaves no candidates where that would take, or took, too much.
     #[inline(always)]
-    fn traverse<S: Scorer>(
+    fn traverse<I: Isa, S: Scorer>(
         &mut self,
+        isa: I,
         scorer: &S,
         stats: &mut BeamStats,
         deviation: impl Fn(NodeId) -> f32,
     ) -> End {
-        let (words, layout) = self.target.levels;
-        let (layers, slot) = layout.top_down(words);
-        let (entries, down) = descend(self.beam, scorer, layers, slot, layout.entries());
+        let (entries, down) = enter(isa, self.target, self.query, scorer, self.beam);
         stats.add(down);
         let mut budget = self.budget();
         let mut starts = Some(&*entries);

@@ -30,6 +30,7 @@ use serde::Serialize;
 use crate::filters::nodes::NodeSet;
 use crate::graph::adjacency::Adjacency;
 use crate::graph::beam::{Beam, BeamStats, Reach};
+use crate::graph::entry_points::EntryPoints;
 use crate::graph::levels::LevelsLayout;
 use crate::graph::pool::Stop;
 use crate::graph::visited::Visited;
@@ -61,6 +62,8 @@ pub struct Target<'a> {
     pub graph: Adjacency<'a>,
     /// The words of the levels section, and where its parts lie.
     pub levels: (&'a [NodeId], &'a LevelsLayout),
+    /// Where searches come in instead, if there is that.
+    pub entry_points: Option<EntryPoints<'a>>,
 }
 
 /// What a query asks for.

@@ -4,7 +4,7 @@
 use std::marker::PhantomData;
 
 use crate::graph::beam::{Beam, BeamStats, Reach};
-use crate::graph::levels::descend;
+use crate::graph::levels::{Entries, descend};
 use crate::kernels::{Element, Isa, Operation};
 use crate::quantizers::{CodeType, Codes, QueryCodes};
 use crate::search::Target;
@@ -27,7 +27,7 @@ impl<E: Element> Operation for WalkRows<'_, E> {
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> BeamStats {
         let Self { target, rows, query, form, beam, reach } = self;
-        walk(target, &RowScorer { isa, rows, query, form }, beam, reach)
+        walk(isa, target, query, &RowScorer { isa, rows, query, form }, beam, reach)
     }
 }
 
@@ -51,16 +51,42 @@ impl<K: CodeType> Operation for WalkCodes<'_, K> {
     fn run<I: Isa>(self, isa: I) -> BeamStats {
         let Self { target, codes, query, scale, prepared, beam, reach, .. } = self;
         prepared.prepare(target.metric, query, scale, codes);
-        walk(target, &prepared.scorer::<I, K>(isa, codes), beam, reach)
+        walk(isa, target, query, &prepared.scorer::<I, K>(isa, codes), beam, reach)
     }
 }
 
-/// Descends to the base layer and searches it.
+/// Where a search comes into the base layer: at the entry points, where the index has some and the query
+/// is of their kind, or down the upper layers.
 #[inline(always)]
-fn walk<S: Scorer>(target: &Target<'_>, scorer: &S, beam: &mut Beam, reach: Reach) -> BeamStats {
+pub(super) fn enter<I: Isa, S: Scorer>(
+    isa: I,
+    target: &Target<'_>,
+    query: &[f32],
+    scorer: &S,
+    beam: &mut Beam,
+) -> (Entries, BeamStats) {
+    if let Some(points) = &target.entry_points
+        && let Some(entries) = points.find(isa, target.metric, query)
+    {
+        let distances = points.len() as u64;
+        return (entries, BeamStats { distances, ..BeamStats::default() });
+    }
     let (words, layout) = target.levels;
     let (layers, slot) = layout.top_down(words);
-    let (entries, mut stats) = descend(beam, scorer, layers, slot, layout.entries());
+    descend(beam, scorer, layers, slot, layout.entries())
+}
+
+/// Comes into the base layer and searches it.
+#[inline(always)]
+fn walk<I: Isa, S: Scorer>(
+    isa: I,
+    target: &Target<'_>,
+    query: &[f32],
+    scorer: &S,
+    beam: &mut Beam,
+    reach: Reach,
+) -> BeamStats {
+    let (entries, mut stats) = enter(isa, target, query, scorer, beam);
     stats.add(beam.search(target.graph, scorer, &entries, reach));
     stats
 }

@@ -13,12 +13,15 @@ use crate::format::{
 };
 use crate::graph::adjacency::Adjacency;
 use crate::graph::attach::reachable;
+use crate::graph::entry_points::{EntryPointsLayout, OwnedEntryPoints};
 use crate::graph::levels::{LevelsLayout, MAX_DEGREE};
+use crate::graph::overflow::{EdgeLists, OverflowLayout, OwnedOverflow};
 use crate::graph::{Graph, MAX_NODES, order};
 use crate::quantizers::{CodeBounds, CodeKind, CodeLayout, CodeTerms, Codes};
 use crate::search::Target;
 use crate::segments::calibration::Calibration;
 use crate::segments::meta::Meta;
+use crate::segments::repair::Repair;
 use crate::types::{ItemId, Metric, NodeId, UnknownName};
 use crate::vectors::Vectors;
 
@@ -38,8 +41,21 @@ pub struct SegmentParts<'a> {
     pub codes: Option<Codes<'a>>,
     /// What effort reaches which recall, if that was measured.
     pub calibration: Option<&'a Calibration>,
+    /// What was learned from queries, if anything was.
+    pub learned: Option<LearnedParts<'a>>,
     /// `[n]` item ids.
     pub ids: &'a [ItemId],
+}
+
+/// What was learned from queries.
+#[derive(Clone, Copy, Debug)]
+pub struct LearnedParts<'a> {
+    /// Edges that they miss.
+    pub edges: &'a EdgeLists,
+    /// Where they come in, if that pays.
+    pub entry_points: Option<&'a OwnedEntryPoints>,
+    /// What it brought.
+    pub record: &'a Repair,
 }
 
 /// What ends a segment file.
@@ -95,6 +111,9 @@ pub fn begin_segment(
 
     let (renamed, mut levels) = (order::positions(parts.order), parts.graph.levels.clone());
     levels.rename(&renamed);
+    if let Some(learned) = &parts.learned {
+        write_learned(learned, &renamed, &mut writer)?;
+    }
     writer.begin_section(SectionKind::Levels, 0)?.write_slice(&levels.words())?;
     let mut section = writer.begin_section(SectionKind::Graph, 0)?;
     let mut list = Vec::with_capacity(parts.graph.max_degree);
@@ -119,6 +138,31 @@ pub fn begin_segment(
     }
     write_ids(parts, &mut writer)?;
     Ok(BegunSegment(writer))
+}
+
+/// Writes what was learned from queries, each node `v` as `renamed[v]`.
+///
+/// # Errors
+/// What the system said, or a record that does not fit its format.
+pub fn write_learned(
+    learned: &LearnedParts<'_>,
+    renamed: &[NodeId],
+    writer: &mut SegmentWriter,
+) -> Result<(), WriteSegmentError> {
+    writer.begin_section(SectionKind::Repair, 0)?.write(&learned.record.encode()?)?;
+    let rename = |nodes: &[NodeId]| nodes.iter().map(|node| renamed[node.index()]).collect();
+    if let Some(points) = learned.entry_points {
+        let points = OwnedEntryPoints { nodes: rename(&points.nodes), ..points.clone() };
+        writer.begin_section(SectionKind::EntryPoints, 0)?.write_slice(&points.words())?;
+    }
+    if !learned.edges.is_empty() {
+        let lists = learned.edges.iter().map(|(node, list)| (renamed[node.index()], rename(list)));
+        let mut lists: EdgeLists = lists.collect();
+        lists.sort_unstable();
+        let overflow = OwnedOverflow::new(renamed.len(), &lists);
+        writer.begin_section(SectionKind::Overflow, 0)?.write(&overflow.section())?;
+    }
+    Ok(())
 }
 
 impl BegunSegment {
@@ -199,9 +243,12 @@ pub struct Segment {
     file: SegmentFile,
     meta: Meta,
     calibration: Option<Calibration>,
+    repair: Option<Repair>,
     n: usize,
     dim: usize,
     levels: LevelsLayout,
+    overflow: Option<OverflowLayout>,
+    entry_points: Option<EntryPointsLayout>,
     /// How code rows lie, and what none of them exceeds.
     codes: Option<(CodeLayout, CodeBounds)>,
     /// Validated on first use; what was wrong is remembered too.
@@ -225,6 +272,9 @@ impl Segment {
         let degree = meta.build.max_degree as usize;
         check_graph(&file, n, degree)?;
         let levels = read_levels(&file, n)?;
+        let repair = read_repair(&file)?;
+        let overflow = read_overflow(&file, n)?;
+        let entry_points = read_entry_points(&file, n, dim)?;
         let codes = check_codes(&file, &meta, n, dim)?;
         let row_bytes = dim * geometry.element.bytes();
         file.section_as::<u8>(SectionKind::Vectors, 0, n.saturating_mul(row_bytes))?;
@@ -237,7 +287,20 @@ impl Segment {
         check_lookup(&file, n)?;
         let columns = meta.columns.iter().map(|_| OnceLock::new()).collect();
         let indexes = meta.columns.iter().map(|_| OnceLock::new()).collect();
-        Ok(Self { file, meta, calibration, n, dim, levels, codes, columns, indexes })
+        Ok(Self {
+            file,
+            meta,
+            calibration,
+            repair,
+            n,
+            dim,
+            levels,
+            overflow,
+            entry_points,
+            codes,
+            columns,
+            indexes,
+        })
     }
 
     /// The file behind it.
@@ -253,6 +316,11 @@ impl Segment {
     /// What effort reaches which recall, if that was measured.
     pub fn calibration(&self) -> Option<&Calibration> {
         self.calibration.as_ref()
+    }
+
+    /// What was learned from queries, if anything was.
+    pub fn repair(&self) -> Option<&Repair> {
+        self.repair.as_ref()
     }
 
     /// Number of items.
@@ -279,6 +347,9 @@ impl Segment {
             }),
             graph: self.graph(),
             levels: (self.typed(SectionKind::Levels), &self.levels),
+            entry_points: self
+                .entry_points
+                .map(|layout| layout.view(self.typed(SectionKind::EntryPoints))),
         }
     }
 
@@ -290,7 +361,10 @@ impl Segment {
 
     /// The base layer.
     pub fn graph(&self) -> Adjacency<'_> {
-        Adjacency::new(self.typed(SectionKind::Graph), self.meta.build.max_degree as usize)
+        let degree = self.meta.build.max_degree as usize;
+        let lists = Adjacency::new(self.typed(SectionKind::Graph), degree);
+        let overflow = self.overflow.map(|layout| layout.view(self.typed(SectionKind::Overflow)));
+        lists.with_overflow(overflow.unwrap_or_default())
     }
 
     /// Nodes per layer, base first.
@@ -503,6 +577,36 @@ fn read_levels(file: &SegmentFile, n: usize) -> Result<LevelsLayout, Corruption>
     LevelsLayout::parse(words, n).map_err(|bad| {
         file.corruption(SectionKind::Levels, 0, bad.word as u64 * 4, bad.expected, bad.found)
     })
+}
+
+fn read_overflow(file: &SegmentFile, n: usize) -> Result<Option<OverflowLayout>, Corruption> {
+    let kind = SectionKind::Overflow;
+    let Some(bytes) = file.section(kind, 0) else { return Ok(None) };
+    OverflowLayout::parse(bytes, n)
+        .map(Some)
+        .map_err(|bad| file.corruption(kind, 0, bad.offset as u64, bad.expected, bad.found))
+}
+
+fn read_entry_points(
+    file: &SegmentFile,
+    n: usize,
+    dim: usize,
+) -> Result<Option<EntryPointsLayout>, Corruption> {
+    let kind = SectionKind::EntryPoints;
+    let Some(bytes) = file.section(kind, 0) else { return Ok(None) };
+    let words = file.section_as::<u32>(kind, 0, bytes.len() / 4)?;
+    EntryPointsLayout::parse(words, n, dim)
+        .map(Some)
+        .map_err(|bad| file.corruption(kind, 0, bad.word as u64 * 4, bad.expected, bad.found))
+}
+
+fn read_repair(file: &SegmentFile) -> Result<Option<Repair>, Corruption> {
+    let Some(bytes) = file.section(SectionKind::Repair, 0) else { return Ok(None) };
+    let corrupt = |found| {
+        let expected = "a record of what was learned".to_owned();
+        file.corruption(SectionKind::Repair, 0, 0, expected, found)
+    };
+    Repair::decode(bytes).map(Some).map_err(corrupt)
 }
 
 fn check_lookup(file: &SegmentFile, n: usize) -> Result<(), Corruption> {

@@ -1,5 +1,5 @@
-//! A new calibration for an index that exists: a new generation that differs in that section, and in
-//! the number of entries that the levels section gives.
+//! What queries tell about an index that exists: a new generation that differs in its calibration and in
+//! the number of entries that the levels section gives, and where it learns from them in that.
 //!
 //! The old file is mapped and its sections are copied block by block, each held against its
 //! checksum, so that memory holds the questions and one block.
@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::builder::calibrate::{calibrate, calibrated_ks};
 use crate::builder::entries::find_entries;
+use crate::builder::learn::{self, Learned, split};
 use crate::builder::questions::{Questions, check_queries};
 use crate::builder::{
     BuildError, RETAINED_GENERATIONS, SEGMENT_NAME, Stages, provenance, thread_pool, verify,
@@ -22,11 +23,13 @@ use crate::progress::{Progress, Stage};
 use crate::segments::calibration::Calibration;
 use crate::segments::manifest::Manifest;
 use crate::segments::publish::{CurrentError, IndexDir, NewSegment, read_current};
-use crate::segments::segment::{Segment, WriteSegmentError};
+use crate::segments::repair::Repair;
+use crate::segments::segment::{Segment, WriteSegmentError, write_learned};
+use crate::types::NodeId;
 
-/// What a new calibration did.
+/// What a revision did.
 #[derive(Clone, Debug, Serialize)]
-pub struct RecalibrateReport {
+pub struct ReviseReport {
     /// The generation that is now current.
     pub generation: u64,
     /// Size of the segment file.
@@ -35,6 +38,9 @@ pub struct RecalibrateReport {
     pub seconds: Vec<(Stage, f64)>,
     /// What effort reaches which recall now.
     pub calibration: Calibration,
+    /// What was learned; none where it was not asked for, where there were too few queries, or where it
+    /// did not pay.
+    pub repair: Option<Repair>,
     /// Old generations that could not be removed.
     pub not_removed: Vec<String>,
 }
@@ -52,7 +58,7 @@ pub fn recalibrate(
     queries: Vec<f32>,
     threads: usize,
     progress: &dyn Progress,
-) -> Result<RecalibrateReport, BuildError> {
+) -> Result<ReviseReport, BuildError> {
     recalibrate_through(&Disk, dir, queries, threads, progress)
 }
 
@@ -63,7 +69,36 @@ pub fn recalibrate_through(
     queries: Vec<f32>,
     threads: usize,
     progress: &dyn Progress,
-) -> Result<RecalibrateReport, BuildError> {
+) -> Result<ReviseReport, BuildError> {
+    revise(layer, dir, (queries, false), threads, progress)
+}
+
+/// Learns from `queries` `[count, dim]` which edges the index at `dir` lacks and where such queries come
+/// in, calibrates it on those of them that are held out, and makes a generation current that has both.
+/// What was learned before is kept, and displaced where a node has too many edges. Readers of the old
+/// generation are not disturbed.
+///
+/// Cost: a search with a list of 500 for each query; for each of at most 2,000 that are held out `n`
+/// distances and some hundred searches; and a copy of the file.
+///
+/// # Errors
+/// See [`BuildError`]; the old generation is then still current.
+pub fn repair(
+    dir: &Path,
+    queries: Vec<f32>,
+    threads: usize,
+    progress: &dyn Progress,
+) -> Result<ReviseReport, BuildError> {
+    revise(&Disk, dir, (queries, true), threads, progress)
+}
+
+fn revise(
+    layer: &dyn FileLayer,
+    dir: &Path,
+    (queries, learning): (Vec<f32>, bool),
+    threads: usize,
+    progress: &dyn Progress,
+) -> Result<ReviseReport, BuildError> {
     // Locking would make a directory where none is.
     Manifest::read(dir).map_err(CurrentError::from)?;
     let pool = thread_pool(threads)?;
@@ -75,7 +110,7 @@ pub fn recalibrate_through(
     let segment = Segment::open(file).map_err(CurrentError::from)?;
     // A deterministic build notes no times.
     let clock = current.manifest.provenance.is_some();
-    let measured = measure(&segment, queries, clock, &pool, &mut stages)?;
+    let measured = measure(&segment, (queries, learning), clock, &pool, &mut stages)?;
 
     let pending = locked.begin()?;
     let (path, length) = (pending.file_path(SEGMENT_NAME), segment.file().length());
@@ -96,11 +131,12 @@ pub fn recalibrate_through(
         element: geometry.element,
     };
     let published = pending.publish(&[new], clock.then(provenance), RETAINED_GENERATIONS)?;
-    Ok(RecalibrateReport {
+    Ok(ReviseReport {
         generation: published.generation,
         file_bytes: digest.length,
         seconds: stages.seconds,
         calibration: measured.calibration,
+        repair: measured.learned.map(|learned| learned.record),
         not_removed: published.not_removed.iter().map(ToString::to_string).collect(),
     })
 }
@@ -109,11 +145,12 @@ pub fn recalibrate_through(
 struct Measured {
     entries: usize,
     calibration: Calibration,
+    learned: Option<Learned>,
 }
 
 fn measure(
     segment: &Segment,
-    queries: Vec<f32>,
+    (queries, learning): (Vec<f32>, bool),
     clock: bool,
     pool: &rayon::ThreadPool,
     stages: &mut Stages<'_>,
@@ -121,19 +158,26 @@ fn measure(
     let (mut target, n) = (segment.target(), segment.len());
     check_queries(&queries, target.vectors.dim, target.metric)?;
     let most = calibrated_ks(n).map(|(k, _)| k).last().ok_or(BuildError::TooFew { found: n })?;
+    let (learnable, queries) =
+        if learning { split(&queries, target.vectors.dim) } else { (Vec::new(), queries) };
     let questions = stages.run(Stage::Truth, None, "queries", || {
         Questions::of_queries(target.vectors, target.metric, queries, most, pool)
     });
     let layout =
         stages.run(Stage::Entries, None, "trials", || find_entries(&questions, &target, pool));
     target.levels.1 = &layout;
+    let learned = match learnable.is_empty() {
+        true => None,
+        false => learn::stage(&target, &learnable, &questions, pool, stages),
+    };
+    let target = learned.as_ref().map_or(target, |learned| learned.applied(target));
     let calibration = stages.run(Stage::Calibrate, None, "points", || {
         calibrate(&questions, "queries", &target, clock, pool)
     });
     if stages.progress.cancelled() {
         return Err(BuildError::Cancelled);
     }
-    Ok(Measured { entries: layout.entries(), calibration })
+    Ok(Measured { entries: layout.entries(), calibration, learned })
 }
 
 /// Copies the segment with what was measured; the calibration comes right after the meta section.
@@ -150,6 +194,11 @@ fn write(
     for entry in file.sections() {
         match entry.kind() {
             Some(SectionKind::Calibration) => continue,
+            Some(SectionKind::Repair | SectionKind::EntryPoints | SectionKind::Overflow)
+                if measured.learned.is_some() =>
+            {
+                continue;
+            }
             // An older format has another record.
             Some(SectionKind::Meta) if file.header().format < FORMAT_VERSION => {
                 let meta = segment.meta().encode().map_err(WriteSegmentError::from)?;
@@ -170,6 +219,10 @@ fn write(
         }
         if entry.kind() == Some(SectionKind::Meta) {
             writer.begin_section(SectionKind::Calibration, 0)?.write(&encoded)?;
+            if let Some(learned) = &measured.learned {
+                let in_place: Vec<NodeId> = (0..segment.len() as u32).map(NodeId).collect();
+                write_learned(&learned.parts(), &in_place, &mut writer)?;
+            }
         }
         if progress.cancelled() {
             return Err(BuildError::Cancelled);
@@ -194,7 +247,7 @@ mod tests {
         assert_eq!(old.calibration(), None);
         let (queries_from, paths) = ("queries".to_owned(), Vec::new());
         let calibration = Calibration { queries_from, queries: 3, paths };
-        let measured = Measured { entries: 4, calibration };
+        let measured = Measured { entries: 4, calibration, learned: None };
         let out = tempfile::tempdir().unwrap();
         let path = out.path().join(SEGMENT_NAME);
         write(&Disk, &path, &old, &measured, &Silent).unwrap();

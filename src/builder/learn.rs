@@ -1,0 +1,327 @@
+//! Learning from logged queries: edges that they miss, and where they come in.
+//!
+//! Most of the queries are learned from, the rest measure whether that pays. What is learned is used if it
+//! makes some recall cheaper and none dearer by more than [`DEARER`].
+
+use rayon::prelude::*;
+
+use crate::builder::Stages;
+use crate::builder::cost::Cost;
+use crate::builder::questions::{Questions, mean};
+use crate::eval::truth::TruthSearch;
+use crate::graph::entry_points::OwnedEntryPoints;
+use crate::graph::overflow::{EdgeLists, OwnedOverflow};
+use crate::graph::repair::repair;
+use crate::progress::{Progress, Stage};
+use crate::search::{Scratch, SearchParams, Target, search};
+use crate::segments::repair::{Gain, Repair};
+use crate::segments::segment::LearnedParts;
+use crate::types::{ElementType, Metric, NodeId};
+use crate::vectors::{RowSpace, SpaceForm, Vectors, query_scale};
+use crate::with_element;
+
+/// Fewer queries than this are all held out: what so few would teach is noise.
+const LEAST: usize = 200;
+
+/// Of more, one in this many is held out …
+const HELD_OUT: usize = 5;
+
+/// … but no more than this: more measure no better.
+const HELD_OUT_MOST: usize = 2_000;
+
+/// Nearest items of a query that are learned from, and the list that they are searched with: found so,
+/// recall 0.99 of them, they teach as much as exact ones, which take ten times as long.
+const DEPTH: usize = 100;
+const DEPTH_EF: usize = 500;
+
+/// Queries searched between two looks at whether to go on.
+const SEARCHED: usize = 1 << 10;
+
+/// Most centers of entry points; there are as many as the root of the number of queries.
+const CENTERS: usize = 128;
+
+/// Rounds of Lloyd's algorithm.
+const ROUNDS: usize = 12;
+
+/// Items of each center, and centers, that a search begins at.
+const EACH: usize = 8;
+const NEAREST: usize = 2;
+
+/// Recalls@10 that are compared.
+const RECALLS: [f64; 4] = [0.90, 0.95, 0.98, 0.99];
+
+/// What is learned may make none of them dearer than this many times.
+const DEARER: f64 = 1.03;
+
+/// And must make them cheaper than this many times, in the geometric mean.
+const CHEAPER: f64 = 0.99;
+
+/// Results per question.
+const K: usize = 10;
+
+/// Queries `[count, dim]`, those to learn from and those held out.
+pub(super) fn split(queries: &[f32], dim: usize) -> (Vec<f32>, Vec<f32>) {
+    let count = queries.len() / dim;
+    if count < LEAST {
+        return (Vec::new(), queries.to_vec());
+    }
+    // One in `every`, evenly spread, since logs are in the order of time.
+    let every = HELD_OUT.max(count.div_ceil(HELD_OUT_MOST));
+    let (mut learned, mut held_out) = (Vec::new(), Vec::new());
+    for (at, query) in queries.chunks_exact(dim).enumerate() {
+        let part = if at % every == every - 1 { &mut held_out } else { &mut learned };
+        part.extend_from_slice(query);
+    }
+    (learned, held_out)
+}
+
+/// What was learned, in the numbering of the target.
+#[derive(Debug)]
+pub(super) struct Learned {
+    pub(super) edges: EdgeLists,
+    pub(super) overflow: OwnedOverflow,
+    pub(super) entry_points: Option<OwnedEntryPoints>,
+    pub(super) record: Repair,
+}
+
+impl Learned {
+    /// As a segment file has it.
+    pub(super) fn parts(&self) -> LearnedParts<'_> {
+        let Self { edges, entry_points, record, .. } = self;
+        LearnedParts { edges, entry_points: entry_points.as_ref(), record }
+    }
+
+    /// The target with what was learned.
+    pub(super) fn applied<'a>(&'a self, target: Target<'a>) -> Target<'a> {
+        Target {
+            graph: target.graph.with_overflow(self.overflow.view()),
+            entry_points: self.entry_points.as_ref().map(OwnedEntryPoints::view),
+            ..target
+        }
+    }
+}
+
+/// [`learn`] as a stage.
+pub(super) fn stage(
+    target: &Target<'_>,
+    queries: &[f32],
+    held_out: &Questions,
+    pool: &rayon::ThreadPool,
+    stages: &mut Stages<'_>,
+) -> Option<Learned> {
+    let (count, progress) = (queries.len() / target.vectors.dim, stages.progress);
+    stages.run(Stage::Repair, Some(count as u64), "queries", || {
+        learn(target, queries, held_out, pool, progress)
+    })
+}
+
+/// Learns from `queries` `[count, dim]`; none where that does not pay by `held_out`, or `progress` was
+/// cancelled.
+///
+/// Cost: a search with a long list for each query, and some thirty short ones for each held out.
+fn learn(
+    target: &Target<'_>,
+    queries: &[f32],
+    held_out: &Questions,
+    pool: &rayon::ThreadPool,
+    progress: &dyn Progress,
+) -> Option<Learned> {
+    let (n, dim) = (target.vectors.len(), target.vectors.dim);
+    let depth = DEPTH.min(n / 8);
+    let nearest = nearest(target, queries, depth, pool, progress)?;
+    let edges = with_element!(target.vectors.element, E => {
+        let form = match target.metric {
+            Metric::L2 => SpaceForm::L2,
+            Metric::Cosine => SpaceForm::Cosine(target.scales),
+            Metric::Ip => SpaceForm::Ip,
+        };
+        let space = RowSpace { rows: target.vectors.rows::<E>(), form };
+        repair(target.graph, &space, (&nearest, depth), pool)
+    });
+    let before = cost(target, held_out, pool);
+    let mut learned = Learned::of(target, edges, None);
+    let mut after = cost(&learned.applied(*target), held_out, pool);
+    if !pays(&before, &after) {
+        // Edges and entries may pay together where edges alone do not.
+        let none = target.graph.overflow_lists();
+        learned = Learned::of(target, none, None);
+        after = cost(&learned.applied(*target), held_out, pool);
+    }
+    let points = entry_points(target, queries, pool, progress)?;
+    let with_points = Learned::of(target, learned.edges.clone(), Some(points));
+    let cheaper = cost(&with_points.applied(*target), held_out, pool);
+    if pays(&after, &cheaper) {
+        (learned, after) = (with_points, cheaper);
+    }
+    if !pays(&before, &after) {
+        return None;
+    }
+    learned.record.learned = (queries.len() / dim) as u32;
+    learned.record.held_out = held_out.len() as u32;
+    learned.record.gains = gains(&before, &after).collect();
+    Some(learned)
+}
+
+impl Learned {
+    fn of(target: &Target<'_>, edges: EdgeLists, entry_points: Option<OwnedEntryPoints>) -> Self {
+        let record = Repair {
+            learned: 0,
+            held_out: 0,
+            nodes: edges.len() as u64,
+            edges: edges.iter().map(|(_, list)| list.len() as u64).sum(),
+            centers: entry_points.as_ref().map_or(0, |points| points.reach.len() as u32),
+            gains: Vec::new(),
+        };
+        Self {
+            overflow: OwnedOverflow::new(target.vectors.len(), &edges),
+            edges,
+            entry_points,
+            record,
+        }
+    }
+}
+
+/// Recall and distances of the questions at rising efforts.
+fn cost(target: &Target<'_>, questions: &Questions, pool: &rayon::ThreadPool) -> Cost {
+    Cost::up_to(RECALLS[RECALLS.len() - 1], |ef| {
+        let params = SearchParams { ef: Some(ef), ..SearchParams::top(K) };
+        let answers = questions.ask(questions.len(), target, &params, pool);
+        let recall = mean(&answers, |answer| answer.recall.by_id);
+        (recall, mean(&answers, |answer| answer.distances as f64))
+    })
+}
+
+/// The recalls that both reach, and what each takes there.
+fn gains(before: &Cost, after: &Cost) -> impl Iterator<Item = Gain> {
+    RECALLS.into_iter().filter_map(|recall| {
+        let (before, after) = (before.at(recall), after.at(recall));
+        let gain = Gain { recall: recall as f32, before: before as f32, after: after as f32 };
+        (before.is_finite() && after.is_finite()).then_some(gain)
+    })
+}
+
+fn pays(before: &Cost, after: &Cost) -> bool {
+    let reached =
+        |cost: &Cost| RECALLS.iter().filter(|recall| cost.at(**recall).is_finite()).count();
+    let times: Vec<f64> =
+        gains(before, after).map(|gain| f64::from(gain.after) / f64::from(gain.before)).collect();
+    let mean = times.iter().map(|times| times.ln()).sum::<f64>() / times.len().max(1) as f64;
+    let more = reached(after) > reached(before);
+    reached(after) >= reached(before)
+        && times.iter().all(|times| *times <= DEARER)
+        && (more || mean < CHEAPER.ln())
+}
+
+/// The `depth` nearest of each query, `[count, depth]`; none if cancelled.
+fn nearest(
+    target: &Target<'_>,
+    queries: &[f32],
+    depth: usize,
+    pool: &rayon::ThreadPool,
+    progress: &dyn Progress,
+) -> Option<Vec<NodeId>> {
+    let dim = target.vectors.dim;
+    let params = SearchParams { ef: Some(DEPTH_EF.max(depth)), ..SearchParams::top(depth) };
+    let mut nearest = Vec::with_capacity(queries.len() / dim * depth);
+    for queries in queries.chunks(SEARCHED * dim) {
+        let state = || (Scratch::default(), Vec::new());
+        let found: Vec<Vec<NodeId>> = pool.install(|| {
+            let queries = queries.par_chunks_exact(dim);
+            let ask = |(scratch, found): &mut (Scratch, Vec<_>), query: &[f32]| {
+                // Queries were checked, and every search gives as many as there are items.
+                search(target, scratch, query, &params, found).ok()?;
+                Some(found.iter().map(|neighbor| neighbor.node).collect())
+            };
+            queries.map_init(state, ask).flatten().collect()
+        });
+        nearest.extend(found.into_iter().flatten());
+        progress.advance((queries.len() / dim) as u64);
+        if progress.cancelled() {
+            return None;
+        }
+    }
+    Some(nearest)
+}
+
+/// Clusters of the queries, by direction but for L2, with the items nearest to their centers.
+fn entry_points(
+    target: &Target<'_>,
+    queries: &[f32],
+    pool: &rayon::ThreadPool,
+    progress: &dyn Progress,
+) -> Option<OwnedEntryPoints> {
+    let (dim, metric) = (target.vectors.dim, target.metric);
+    let mut queries = queries.to_vec();
+    if metric != Metric::L2 {
+        queries.chunks_exact_mut(dim).for_each(to_unit);
+    }
+    let count = queries.len() / dim;
+    let clusters = ((count as f64).sqrt() as usize).clamp(NEAREST, CENTERS);
+    let spread = |at: usize| &queries[at * count / clusters * dim..][..dim];
+    let mut centers: Vec<f32> = (0..clusters).flat_map(spread).copied().collect();
+    let mut assigned = assign(&centers, &queries, metric, dim, pool);
+    for _ in 0..ROUNDS {
+        centers = means(&centers, &queries, &assigned, metric, dim);
+        assigned = assign(&centers, &queries, metric, dim, pool);
+    }
+    let mut reach = vec![0.0f32; clusters];
+    for (at, distance) in assigned {
+        // Searches compute the distance in another order.
+        reach[at] = reach[at].max(distance * 1.001 + 1e-6);
+    }
+    let nodes = nearest(target, &centers, EACH, pool, progress)?;
+    Some(OwnedEntryPoints { reach, centers, nodes, nearest: NEAREST })
+}
+
+/// The nearest center of each query, and how far it is: squared L2, or 1 − cosine.
+fn assign(
+    centers: &[f32],
+    queries: &[f32],
+    metric: Metric,
+    dim: usize,
+    pool: &rayon::ThreadPool,
+) -> Vec<(usize, f32)> {
+    let ip = metric != Metric::L2;
+    let metric = if ip { Metric::Ip } else { Metric::L2 };
+    let mut search = TruthSearch::new(queries.to_vec(), dim, metric, 1);
+    let bytes = bytemuck::cast_slice(centers);
+    search.add(Vectors { bytes, element: ElementType::F32, dim }, pool);
+    let truth = search.finish();
+    let distance = |distance: f32| if ip { 1.0 + distance } else { distance };
+    truth.ids.iter().zip(truth.distances).map(|(id, far)| (*id as usize, distance(far))).collect()
+}
+
+/// The means of what was assigned to each center; a center that got nothing stays.
+fn means(
+    centers: &[f32],
+    queries: &[f32],
+    assigned: &[(usize, f32)],
+    metric: Metric,
+    dim: usize,
+) -> Vec<f32> {
+    let mut sums = vec![0.0; centers.len()];
+    let mut counts = vec![0u32; centers.len() / dim];
+    for (query, (at, _)) in queries.chunks_exact(dim).zip(assigned) {
+        counts[*at] += 1;
+        sums[at * dim..][..dim].iter_mut().zip(query).for_each(|(sum, x)| *sum += x);
+    }
+    let old = centers.chunks_exact(dim);
+    for ((sum, old), count) in sums.chunks_exact_mut(dim).zip(old).zip(counts) {
+        if count == 0 {
+            sum.copy_from_slice(old);
+        } else if metric == Metric::L2 {
+            sum.iter_mut().for_each(|x| *x /= count as f32);
+        } else {
+            to_unit(sum);
+        }
+    }
+    sums
+}
+
+/// Brings a vector to length 1; one of length 0 stays.
+fn to_unit(vector: &mut [f32]) {
+    let scale = query_scale(Metric::Cosine, vector);
+    if scale.is_finite() {
+        vector.iter_mut().for_each(|x| *x *= scale);
+    }
+}
