@@ -1,7 +1,7 @@
 //! Learning from logged queries: edges that they miss, and where they come in.
 //!
-//! Most of the queries are learned from, the rest measure whether that pays. What is learned is used if it
-//! makes some recall cheaper and none dearer by more than [`DEARER`].
+//! Most of the queries are learned from, the rest measure whether that pays: of edges, entry points and
+//! both, what makes recalls the cheapest is used, if it makes none dearer by more than [`DEARER`].
 
 use rayon::prelude::*;
 
@@ -138,28 +138,23 @@ fn learn(
         let space = RowSpace { rows: target.vectors.rows::<E>(), form };
         repair(target.graph, &space, (&nearest, depth), pool)
     });
-    let before = cost(target, held_out, pool);
-    let mut learned = Learned::of(target, edges, None);
-    let mut after = cost(&learned.applied(*target), held_out, pool);
-    if !pays(&before, &after) {
-        // Edges and entries may pay together where edges alone do not.
-        let none = target.graph.overflow_lists();
-        learned = Learned::of(target, none, None);
-        after = cost(&learned.applied(*target), held_out, pool);
-    }
     let points = entry_points(target, queries, pool, progress)?;
-    let with_points = Learned::of(target, learned.edges.clone(), Some(points));
-    let cheaper = cost(&with_points.applied(*target), held_out, pool);
-    if pays(&after, &cheaper) {
-        (learned, after) = (with_points, cheaper);
+    let old = target.graph.overflow_lists();
+    let ways = [(edges.clone(), None), (old, Some(points.clone())), (edges, Some(points))];
+    let before = cost(target, held_out, pool);
+    let mut best: Option<(f64, Learned)> = None;
+    for (edges, points) in ways {
+        let mut learned = Learned::of(target, edges, points);
+        let after = cost(&learned.applied(*target), held_out, pool);
+        let times = times(&before, &after);
+        if times.is_some_and(|times| times < best.as_ref().map_or(CHEAPER, |(least, _)| *least)) {
+            learned.record.learned = (queries.len() / dim) as u32;
+            learned.record.held_out = held_out.len() as u32;
+            learned.record.gains = gains(&before, &after).collect();
+            best = times.map(|times| (times, learned));
+        }
     }
-    if !pays(&before, &after) {
-        return None;
-    }
-    learned.record.learned = (queries.len() / dim) as u32;
-    learned.record.held_out = held_out.len() as u32;
-    learned.record.gains = gains(&before, &after).collect();
-    Some(learned)
+    best.map(|(_, learned)| learned)
 }
 
 impl Learned {
@@ -200,16 +195,19 @@ fn gains(before: &Cost, after: &Cost) -> impl Iterator<Item = Gain> {
     })
 }
 
-fn pays(before: &Cost, after: &Cost) -> bool {
-    let reached =
-        |cost: &Cost| RECALLS.iter().filter(|recall| cost.at(**recall).is_finite()).count();
-    let times: Vec<f64> =
-        gains(before, after).map(|gain| f64::from(gain.after) / f64::from(gain.before)).collect();
-    let mean = times.iter().map(|times| times.ln()).sum::<f64>() / times.len().max(1) as f64;
-    let more = reached(after) > reached(before);
-    reached(after) >= reached(before)
-        && times.iter().all(|times| *times <= DEARER)
-        && (more || mean < CHEAPER.ln())
+/// What recalls take after, as a multiple of before, in the geometric mean; none where one of them is
+/// dearer, or not reached any more. One that was not reached before counts as half.
+fn times(before: &Cost, after: &Cost) -> Option<f64> {
+    let mut logs = Vec::new();
+    for recall in RECALLS {
+        match (before.at(recall), after.at(recall)) {
+            (before, after) if before.is_finite() => logs.push((after / before).ln()),
+            (_, after) if after.is_finite() => logs.push(0.5f64.ln()),
+            _ => {}
+        }
+    }
+    let dearer = logs.is_empty() || logs.iter().any(|log| *log > DEARER.ln());
+    (!dearer).then(|| (logs.iter().sum::<f64>() / logs.len() as f64).exp())
 }
 
 /// The `depth` nearest of each query, `[count, depth]`; none if cancelled.
