@@ -22,11 +22,14 @@ use vicinage::format::header::{MAX_DIM, MAX_N};
 use vicinage::format::{
     self, FORMAT_VERSION, Geometry, LoadMode, SectionKind, SegmentFile, SegmentWriter,
 };
+use vicinage::graph::entry_points::OwnedEntryPoints;
+use vicinage::graph::overflow::{EdgeLists, OwnedOverflow};
 use vicinage::index::{Index, OpenError, verify};
 use vicinage::progress::Silent;
 use vicinage::segments::meta::{META_BYTES_MAX, Meta};
 use vicinage::segments::publish::{IndexDir, NewSegment};
-use vicinage::types::{ElementType, Metric};
+use vicinage::segments::repair::Repair;
+use vicinage::types::{ElementType, Metric, NodeId};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -123,6 +126,35 @@ fn good(params: &BuildParams, element: ElementType) -> Parts {
 
 fn cosine() -> Parts {
     good(&everything::params(), ElementType::F16)
+}
+
+/// An index that seems to have learned from queries.
+fn learned() -> Parts {
+    let mut parts = cosine();
+    let (n, dim) = (parts.geometry.n as u32, parts.geometry.dim as usize);
+    let edges: EdgeLists = (0..n)
+        .step_by(9)
+        .map(|node| (NodeId(node), (1..=node % 4 + 1).map(|by| NodeId((node + by) % n)).collect()))
+        .collect();
+    let points = OwnedEntryPoints {
+        reach: vec![2.0; 5],
+        centers: (0..5 * dim).map(|at| 0.1 * (at % 7) as f32 - 0.2).collect(),
+        nodes: (0..20).map(NodeId).collect(),
+        nearest: 2,
+    };
+    let record = Repair { learned: 9, held_out: 3, nodes: 1, edges: 2, centers: 5, gains: vec![] };
+    let overflow = OwnedOverflow::new(n as usize, &edges).section();
+    let words = bytemuck::cast_slice(&points.words()).to_vec();
+    for (kind, bytes) in [
+        (SectionKind::Repair, record.encode().unwrap()),
+        (SectionKind::EntryPoints, words),
+        (SectionKind::Overflow, overflow),
+    ] {
+        parts.sections.push((kind, 0, bytes));
+    }
+    let outcome = attempt(&parts, "learned");
+    assert!(matches!(outcome, Outcome::Used { refused: 0, damage: 0 }), "{outcome:?}");
+    parts
 }
 
 /// Changes a copy; it must be refused, and the error must name the section.
@@ -222,7 +254,7 @@ type Change = fn(&mut Vec<u8>);
 
 #[test]
 fn wrong_lengths_are_refused() {
-    let good = cosine();
+    let good = learned();
     let changes: [(&str, Change); 7] = [
         ("empty", Vec::clear),
         ("one byte", |bytes| bytes.truncate(1)),
@@ -251,12 +283,48 @@ fn wrong_lengths_are_refused() {
         let case = format!("{name} removed");
         match kind {
             SectionKind::Column => find(&good, &case, remove),
-            SectionKind::Calibration | SectionKind::Postings | SectionKind::Sorted => {
+            SectionKind::Calibration
+            | SectionKind::Postings
+            | SectionKind::Sorted
+            | SectionKind::Repair
+            | SectionKind::EntryPoints
+            | SectionKind::Overflow => {
                 harmless(&good, &case, remove);
             }
             _ => refuse(&good, &name, &case, remove),
         }
     }
+}
+
+#[test]
+fn what_was_learned_is_checked() {
+    let good = learned();
+    let n = good.geometry.n as u32;
+    for wrong in [n, n + 64, u32::MAX] {
+        for (kind, name) in
+            [(SectionKind::Overflow, "overflow"), (SectionKind::EntryPoints, "entry points")]
+        {
+            refuse(&good, name, &format!("{name} to {wrong}"), |parts| {
+                *parts.words(kind).last_mut().unwrap() = wrong;
+            });
+        }
+    }
+    for wrong in [f32::NAN, f32::INFINITY] {
+        for at in [4, 9] {
+            refuse(&good, "entry points", &format!("{wrong} in word {at}"), |parts| {
+                parts.words(SectionKind::EntryPoints)[at] = wrong.to_bits();
+            });
+        }
+    }
+    for at in [0, 1, 2, 3, 4, 8] {
+        refuse(&good, "overflow", &format!("word {at}"), |parts| {
+            parts.words(SectionKind::Overflow)[at] ^= 1 << 9;
+        });
+    }
+    // Where a search begins, and how far it thinks that it may, is not what it finds.
+    harmless(&good, "a reach below all", |parts| {
+        parts.words(SectionKind::EntryPoints)[4..9].fill((-1.0f32).to_bits());
+    });
 }
 
 #[test]

@@ -49,7 +49,7 @@ impl Topics {
         let mut random = Random(seed);
         let mut users = Vec::new();
         for _ in 0..count {
-            let (a, b) = (random.below(40) as usize, random.below(40) as usize);
+            let (a, b) = (random.below(40), random.below(40));
             let parts = [&self.items[a], &self.items[b], &self.users[a]];
             users.extend(
                 (0..DIM).map(|at| {

@@ -45,8 +45,13 @@ fn a_calibration_is_shown_with_what_it_was_measured_on() {
 
     write_vectors(&dir.path().join("many.npy"), DIM, components(2_500 * DIM, 3));
     let built = run(dir.path(), &format!("{BUILD} --queries many.npy")).ok();
-    built.says(&["measured on 2,000 queries", "evenly spread over the 2,500"]);
-    let built = run(dir.path(), &format!("{BUILD} --queries many.npy --format json")).ok().json();
+    // One in five is held out of those that are learned from.
+    built.says(&["measured on 500 queries", "Learned from queries", "learned from 2,000 queries"]);
+    let asked = format!("{BUILD} --queries many.npy --no-repair");
+    let built = run(dir.path(), &asked).ok();
+    let built = built.says(&["measured on 2,000 queries", "evenly spread over the 2,500"]);
+    assert!(!built.out.contains("Learned"));
+    let built = run(dir.path(), &format!("{asked} --format json")).ok().json();
     assert_eq!(built["queries_given"], 2500);
     assert_eq!(built["build"]["calibration"]["queries"], 2000);
     let inspected = run(dir.path(), "inspect index").ok().says(&["measured on 2,000 queries"]);
@@ -68,7 +73,7 @@ fn queries_to_calibrate_with_are_checked() {
     write_vectors(&dir.path().join("zero.npy"), DIM, zero);
     let cosine = BUILD.replace("ip", "cosine");
     run(dir.path(), &format!("{cosine} --queries zero.npy")).fails(65, &["zero.npy", "query 1"]);
-    run(dir.path(), &format!("{BUILD} --queries queries.npy --no-calibrate")).fails(2, &[]);
+    run(dir.path(), &format!("{BUILD} --no-repair")).fails(2, &["--queries"]);
     assert!(!dir.path().join("index").exists(), "a refused build leaves nothing");
 }
 
@@ -78,7 +83,7 @@ fn eval_prints_what_was_expected_beside_what_was_found() {
     write_vectors(&dir.path().join("logged.npy"), DIM, components(1_000 * DIM, 4));
     run(dir.path(), &format!("{BUILD} --queries logged.npy")).ok();
     let eval = "eval index --queries queries.npy --k 10 --target-recall 0.8,0.9";
-    run(dir.path(), eval).ok().says(&["target", "expected", "measured on 1,000 queries"]);
+    run(dir.path(), eval).ok().says(&["target", "expected", "measured on 200 queries"]);
     let json = run(dir.path(), &format!("{eval} --exact --ef 20 --format json")).ok().json();
     let lines = json["results"].as_array().unwrap();
     assert_eq!((lines.len(), &json["calibrated_on"]), (4, &json!("queries")));
@@ -95,6 +100,30 @@ fn eval_prints_what_was_expected_beside_what_was_found() {
     assert!(json["effort"]["ef"].as_u64() >= Some(10), "{json}");
     run(dir.path(), &format!("{words} --ef 20")).fails(2, &["--ef"]);
     run(dir.path(), &eval.replace("0.8,0.9", "1.5")).fails(2, &["0 to 1"]);
+}
+
+#[test]
+fn repair_learns_and_shows_what_it_brought() {
+    let dir = inputs();
+    run(dir.path(), BUILD).ok();
+    write_vectors(&dir.path().join("logged.npy"), DIM, components(1_000 * DIM, 4));
+    let repaired = run(dir.path(), "repair index --queries logged.npy").ok();
+    repaired.says(&["generation  2", "gain", "learned from 800 queries, measured on 200 others"]);
+    run(dir.path(), "inspect index").ok().says(&["Learned from queries", "overflow"]);
+    let json = run(dir.path(), "inspect index --format json").ok().json();
+    assert_eq!(
+        (&json["repair"]["learned"], &json["repair"]["held_out"]),
+        (&json!(800), &json!(200))
+    );
+    assert_eq!(json["calibration"]["queries"], 200);
+    run(dir.path(), "verify index --deep").ok();
+
+    let json = run(dir.path(), "repair index --queries queries.npy --format json").ok().json();
+    assert_eq!(json["repair"]["generation"], 3);
+    assert_eq!(json["repair"]["repair"], Value::Null, "50 queries teach nothing");
+    let json = run(dir.path(), "inspect index --format json").ok().json();
+    assert_eq!(json["repair"]["learned"], 800, "what was known is kept");
+    run(dir.path(), "repair . --queries queries.npy").fails(65, &["is not an index"]);
 }
 
 #[test]
