@@ -9,10 +9,10 @@ use crate::builder::Stages;
 use crate::builder::cost::Cost;
 use crate::builder::questions::{Questions, mean};
 use crate::eval::truth::TruthSearch;
-use crate::graph::entry_points::OwnedEntryPoints;
+use crate::graph::entry_points::{EntryPoints, OwnedEntryPoints};
 use crate::graph::overflow::{EdgeLists, OwnedOverflow};
 use crate::graph::repair::repair;
-use crate::progress::{Progress, Stage};
+use crate::progress::{Progress, Silent, Stage};
 use crate::search::{Scratch, SearchParams, Target, search};
 use crate::segments::repair::{Gain, Repair};
 use crate::segments::segment::LearnedParts;
@@ -28,6 +28,9 @@ const HELD_OUT: usize = 5;
 
 /// … but no more than this: more measure no better.
 const HELD_OUT_MOST: usize = 2_000;
+
+/// Of fewer items most searches are scans.
+const LEAST_ITEMS: usize = 1_000;
 
 /// Nearest items of a query that are learned from, and the list that they are searched with: found so,
 /// recall 0.99 of them, they teach as much as exact ones, which take ten times as long.
@@ -126,9 +129,11 @@ fn learn(
     pool: &rayon::ThreadPool,
     progress: &dyn Progress,
 ) -> Option<Learned> {
-    let (n, dim) = (target.vectors.len(), target.vectors.dim);
-    let depth = DEPTH.min(n / 8);
-    let nearest = nearest(target, queries, depth, pool, progress)?;
+    let n = target.vectors.len();
+    if n < LEAST_ITEMS {
+        return None;
+    }
+    let nearest = nearest(target, queries, DEPTH, pool, progress)?;
     let edges = with_element!(target.vectors.element, E => {
         let form = match target.metric {
             Metric::L2 => SpaceForm::L2,
@@ -136,43 +141,65 @@ fn learn(
             Metric::Ip => SpaceForm::Ip,
         };
         let space = RowSpace { rows: target.vectors.rows::<E>(), form };
-        repair(target.graph, &space, (&nearest, depth), pool)
+        repair(target.graph, &space, (&nearest, DEPTH), pool)
     });
-    let points = entry_points(target, queries, pool, progress)?;
-    let old = target.graph.overflow_lists();
-    let ways = [(edges.clone(), None), (old, Some(points.clone())), (edges, Some(points))];
-    let before = cost(target, held_out, pool);
-    let mut best: Option<(f64, Learned)> = None;
-    for (edges, points) in ways {
-        let mut learned = Learned::of(target, edges, points);
-        let after = cost(&learned.applied(*target), held_out, pool);
-        let times = times(&before, &after);
-        if times.is_some_and(|times| times < best.as_ref().map_or(CHEAPER, |(least, _)| *least)) {
-            learned.record.learned = (queries.len() / dim) as u32;
-            learned.record.held_out = held_out.len() as u32;
-            learned.record.gains = gains(&before, &after).collect();
-            best = times.map(|times| (times, learned));
-        }
-    }
-    best.map(|(_, learned)| learned)
+    let overflow = OwnedOverflow::new(n, &edges);
+    let points = entry_points(target, queries, pool);
+    let ways = Ways { target, overflow: &overflow, points: points.as_ref(), held_out, pool };
+    let (new_edges, new_entries, gains) = ways.best(progress)?;
+    let known = target.entry_points.as_ref().map(EntryPoints::to_owned);
+    let edges = if new_edges { edges } else { target.graph.overflow_lists() };
+    let entry_points = if new_entries { points } else { known };
+    let record = Repair {
+        learned: (queries.len() / target.vectors.dim) as u32,
+        held_out: held_out.len() as u32,
+        nodes: edges.len() as u64,
+        edges: edges.iter().map(|(_, list)| list.len() as u64).sum(),
+        centers: entry_points.as_ref().map_or(0, |points| points.reach.len() as u32),
+        gains,
+    };
+    let overflow = if new_edges { overflow } else { OwnedOverflow::new(n, &edges) };
+    Some(Learned { edges, overflow, entry_points, record })
 }
 
-impl Learned {
-    fn of(target: &Target<'_>, edges: EdgeLists, entry_points: Option<OwnedEntryPoints>) -> Self {
-        let record = Repair {
-            learned: 0,
-            held_out: 0,
-            nodes: edges.len() as u64,
-            edges: edges.iter().map(|(_, list)| list.len() as u64).sum(),
-            centers: entry_points.as_ref().map_or(0, |points| points.reach.len() as u32),
-            gains: Vec::new(),
-        };
-        Self {
-            overflow: OwnedOverflow::new(target.vectors.len(), &edges),
-            edges,
-            entry_points,
-            record,
+/// What can be used of what was learned.
+struct Ways<'a> {
+    target: &'a Target<'a>,
+    overflow: &'a OwnedOverflow,
+    points: Option<&'a OwnedEntryPoints>,
+    held_out: &'a Questions,
+    pool: &'a rayon::ThreadPool,
+}
+
+impl Ways<'_> {
+    /// Whether to use new edges and new entry points, and what that brings; none where neither pays, or
+    /// if cancelled.
+    fn best(&self, progress: &dyn Progress) -> Option<(bool, bool, Vec<Gain>)> {
+        let cost = |target: &Target<'_>| cost(target, self.held_out, self.pool);
+        let before = cost(self.target);
+        let (mut best, mut least) = (None, CHEAPER);
+        for (edges, entries) in [(true, false), (false, true), (true, true)] {
+            if progress.cancelled() {
+                return None;
+            }
+            let after = cost(&self.with(edges, entries));
+            if let Some(times) = times(&before, &after).filter(|times| *times < least) {
+                least = times;
+                best = Some((edges, entries, gains(&before, &after).collect()));
+            }
         }
+        best
+    }
+
+    fn with(&self, edges: bool, entries: bool) -> Target<'_> {
+        let mut target = *self.target;
+        if edges {
+            target.graph = target.graph.with_overflow(self.overflow.view());
+        }
+        if let Some(points) = self.points.filter(|_| entries) {
+            target.entry_points = Some(points.view());
+        }
+        target
     }
 }
 
@@ -241,33 +268,40 @@ fn nearest(
     Some(nearest)
 }
 
-/// Clusters of the queries, by direction but for L2, with the items nearest to their centers.
+/// Clusters of the queries, by direction but for L2, with the items nearest to their centers; none of
+/// few queries that have a direction.
 fn entry_points(
     target: &Target<'_>,
     queries: &[f32],
     pool: &rayon::ThreadPool,
-    progress: &dyn Progress,
 ) -> Option<OwnedEntryPoints> {
     let (dim, metric) = (target.vectors.dim, target.metric);
-    let mut queries = queries.to_vec();
-    if metric != Metric::L2 {
-        queries.chunks_exact_mut(dim).for_each(to_unit);
+    let mut directed = Vec::with_capacity(queries.len());
+    for query in queries.chunks_exact(dim) {
+        directed.extend_from_slice(query);
+        let last = directed.len() - dim;
+        if metric != Metric::L2 && !to_unit(&mut directed[last..]) {
+            directed.truncate(last);
+        }
     }
-    let count = queries.len() / dim;
+    let (queries, count) = (directed.as_slice(), directed.len() / dim);
+    if count < LEAST / 2 {
+        return None;
+    }
     let clusters = ((count as f64).sqrt() as usize).clamp(NEAREST, CENTERS);
     let spread = |at: usize| &queries[at * count / clusters * dim..][..dim];
     let mut centers: Vec<f32> = (0..clusters).flat_map(spread).copied().collect();
-    let mut assigned = assign(&centers, &queries, metric, dim, pool);
+    let mut assigned = assign(&centers, queries, metric, dim, pool);
     for _ in 0..ROUNDS {
-        centers = means(&centers, &queries, &assigned, metric, dim);
-        assigned = assign(&centers, &queries, metric, dim, pool);
+        centers = means(&centers, queries, &assigned, metric, dim);
+        assigned = assign(&centers, queries, metric, dim, pool);
     }
     let mut reach = vec![0.0f32; clusters];
     for (at, distance) in assigned {
         // Searches compute the distance in another order.
         reach[at] = reach[at].max(distance * 1.001 + 1e-6);
     }
-    let nodes = nearest(target, &centers, EACH, pool, progress)?;
+    let nodes = nearest(target, &centers, EACH, pool, &Silent)?;
     Some(OwnedEntryPoints { reach, centers, nodes, nearest: NEAREST })
 }
 
@@ -289,7 +323,8 @@ fn assign(
     truth.ids.iter().zip(truth.distances).map(|(id, far)| (*id as usize, distance(far))).collect()
 }
 
-/// The means of what was assigned to each center; a center that got nothing stays.
+/// The means of what was assigned to each center; a center that got nothing, or what points nowhere,
+/// stays.
 fn means(
     centers: &[f32],
     queries: &[f32],
@@ -305,21 +340,18 @@ fn means(
     }
     let old = centers.chunks_exact(dim);
     for ((sum, old), count) in sums.chunks_exact_mut(dim).zip(old).zip(counts) {
-        if count == 0 {
-            sum.copy_from_slice(old);
-        } else if metric == Metric::L2 {
+        if metric == Metric::L2 && count > 0 {
             sum.iter_mut().for_each(|x| *x /= count as f32);
-        } else {
-            to_unit(sum);
+        } else if metric == Metric::L2 || !to_unit(sum) {
+            sum.copy_from_slice(old);
         }
     }
     sums
 }
 
-/// Brings a vector to length 1; one of length 0 stays.
-fn to_unit(vector: &mut [f32]) {
+/// Brings a vector to length 1; false for one that has no direction.
+fn to_unit(vector: &mut [f32]) -> bool {
     let scale = query_scale(Metric::Cosine, vector);
-    if scale.is_finite() {
-        vector.iter_mut().for_each(|x| *x *= scale);
-    }
+    vector.iter_mut().for_each(|x| *x *= scale);
+    scale.is_finite()
 }

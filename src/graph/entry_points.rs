@@ -119,6 +119,13 @@ impl EntryPoints<'_> {
         self.reach.is_empty()
     }
 
+    /// The same in memory of their own.
+    pub fn to_owned(&self) -> OwnedEntryPoints {
+        let Self { reach, centers, nodes, nearest } = *self;
+        let (reach, centers, nodes) = (reach.to_vec(), centers.to_vec(), nodes.to_vec());
+        OwnedEntryPoints { reach, centers, nodes, nearest }
+    }
+
     /// The nodes of the centers nearest to `query`; none for a query of another kind than the sample.
     #[inline(always)]
     pub fn find<I: Isa>(&self, isa: I, metric: Metric, query: &[f32]) -> Option<Entries> {
