@@ -10,8 +10,8 @@ use crate::graph::beam::{Beam, Reach};
 use crate::kernels::{Isa, Operation, Space, dispatch};
 use crate::types::NodeId;
 
-/// Marks what the entry point reaches over base-layer edges; the order in which a breadth-first
-/// walk meets the nodes.
+/// Marks what the entry point reaches over base-layer edges, without an overflow, since the graph is to
+/// be whole without; the order in which a breadth-first walk meets the nodes.
 pub fn reachable(layer: Adjacency<'_>, entry: NodeId) -> Vec<NodeId> {
     let mut seen = vec![false; layer.len()];
     let mut order = Vec::with_capacity(layer.len());
@@ -26,9 +26,9 @@ fn walk(layer: Adjacency<'_>, from: NodeId, seen: &mut [bool], order: &mut Vec<N
     order.push(from);
     while let Some(node) = order.get(next).copied() {
         next += 1;
-        for neighbor in layer.all_neighbors(node) {
+        for neighbor in layer.neighbors(node) {
             if !std::mem::replace(&mut seen[neighbor.index()], true) {
-                order.push(neighbor);
+                order.push(*neighbor);
             }
         }
     }
