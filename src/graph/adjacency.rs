@@ -70,15 +70,19 @@ impl<'a> Adjacency<'a> {
 
     /// The neighbors of `node`, those in the overflow included.
     pub fn all_neighbors(&self, node: NodeId) -> impl Iterator<Item = NodeId> + 'a {
-        let more = used(self.more(node), node);
-        self.neighbors(node).iter().chain(more).copied()
+        self.neighbors(node).iter().chain(self.overflow_neighbors(node)).copied()
+    }
+
+    /// The neighbors of `node` in the overflow.
+    pub fn overflow_neighbors(&self, node: NodeId) -> &'a [NodeId] {
+        used(self.more(node), node)
     }
 
     /// All edges of the overflow.
     pub fn overflow_lists(&self) -> EdgeLists {
         let nodes = (0..self.len() as u32).map(NodeId);
         let nodes = nodes.filter(|node| !self.more(*node).is_empty());
-        nodes.map(|node| (node, used(self.more(node), node).to_vec())).collect()
+        nodes.map(|node| (node, self.overflow_neighbors(node).to_vec())).collect()
     }
 
     /// The slots of `node` in the overflow, if it has any there; an unused one holds `node` itself.

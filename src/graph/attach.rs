@@ -104,38 +104,7 @@ impl<S: Space> Operation for Closest<'_, S> {
 mod tests {
     use super::*;
     use crate::graph::levels::OwnedLevels;
-    use crate::types::Scorer;
-
-    /// Items on a line.
-    struct Line(usize);
-
-    struct From(u32);
-
-    impl Scorer for From {
-        fn score(&self, nodes: &[NodeId], distances: &mut [f32]) {
-            for (node, distance) in nodes.iter().zip(distances) {
-                *distance = self.0.abs_diff(node.0) as f32;
-            }
-        }
-        fn prefetch(&self, _node: NodeId) {}
-        fn prefetch_list(&self, _list: &[NodeId]) {}
-    }
-
-    impl Space for Line {
-        type Buffer = ();
-
-        fn len(&self) -> usize {
-            self.0
-        }
-        fn scorer<'a, I: Isa>(
-            &'a self,
-            _isa: I,
-            node: NodeId,
-            _buffer: &'a mut (),
-        ) -> impl Scorer + 'a {
-            From(node.0)
-        }
-    }
+    use crate::graph::line::Line;
 
     #[test]
     fn full_lists_still_take_every_lost_node() {

@@ -12,6 +12,7 @@
 //! | `repair.rs`, `overflow.rs` | edges that queries miss, and where they are kept |
 //! | `entry_points.rs` | where searches come in for queries of the kind that a sample has |
 //! | `order.rs` | the breadth-first stored order |
+//! | `line.rs` | a space for tests |
 //! | `reference.rs` | the builder of the hnsw_rs crate, converted |
 //!
 //! The graph knows neither vectors nor metrics: it sees items through
@@ -24,6 +25,8 @@ pub mod entry_points;
 pub mod filtered;
 pub mod insert;
 pub mod levels;
+#[cfg(test)]
+mod line;
 pub mod order;
 pub mod overflow;
 pub mod pool;

@@ -88,7 +88,7 @@ impl Added {
     /// These after the edges that the overflow already has.
     fn after(mut self, graph: Adjacency<'_>) -> EdgeLists {
         for (node, list) in &mut self.0 {
-            let mut all = more(graph, *node);
+            let mut all = graph.overflow_neighbors(*node).to_vec();
             all.append(list);
             *list = all.split_off(all.len().saturating_sub(KEPT));
         }
@@ -98,12 +98,6 @@ impl Added {
         self.0.sort_unstable();
         self.0
     }
-}
-
-/// The edges of a node in the overflow.
-fn more(graph: Adjacency<'_>, node: NodeId) -> Vec<NodeId> {
-    let slots = graph.more(node).iter().copied();
-    slots.take_while(|slot| *slot != node).collect()
 }
 
 /// Edges of each node that is among the first of some query.
@@ -131,7 +125,7 @@ fn project<S: Space>(
             candidates.retain(|candidate| *candidate != node && !old.contains(candidate));
             // What was learned before prunes, too; the graph's own edges, which would leave next to
             // nothing, do not.
-            let kept = more(graph, node);
+            let kept = graph.overflow_neighbors(node).to_vec();
             dispatch(Project { space, node, candidates, kept })
         };
         groups.par_iter().flat_map_iter(project).collect()
@@ -270,38 +264,8 @@ impl Reached {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::line::Line;
     use crate::graph::overflow::OwnedOverflow;
-
-    /// Items on a line.
-    struct Line(usize);
-
-    struct From(u32);
-
-    impl Scorer for From {
-        fn score(&self, nodes: &[NodeId], distances: &mut [f32]) {
-            for (node, distance) in nodes.iter().zip(distances) {
-                *distance = self.0.abs_diff(node.0) as f32;
-            }
-        }
-        fn prefetch(&self, _node: NodeId) {}
-        fn prefetch_list(&self, _list: &[NodeId]) {}
-    }
-
-    impl Space for Line {
-        type Buffer = ();
-
-        fn len(&self) -> usize {
-            self.0
-        }
-        fn scorer<'a, I: Isa>(
-            &'a self,
-            _isa: I,
-            node: NodeId,
-            _buffer: &'a mut (),
-        ) -> impl Scorer + 'a {
-            From(node.0)
-        }
-    }
 
     fn reaches_all(graph: Adjacency<'_>, among: &[NodeId]) -> bool {
         among.iter().all(|from| {
