@@ -7,6 +7,7 @@ use serde_json::json;
 use vicinage::builder::{BuildParams, BuilderKind, CodesChoice};
 use vicinage::index::{Calibration, Effort, Plan, SearchParams};
 use vicinage::types::{ElementType, Metric, UnknownName};
+use vicinage_datasets::{InputSpec, SpecError};
 
 use crate::exit::Failure;
 use crate::results::Params;
@@ -25,6 +26,9 @@ pub(crate) struct BuildSpec {
     pub(crate) backfill: Option<bool>,
     pub(crate) element: Option<String>,
     pub(crate) seed: u64,
+    /// File of logged queries that the index learns from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) learn: Option<String>,
     /// Threads of the build; 0 is one a core.
     pub(crate) threads: usize,
 }
@@ -42,6 +46,7 @@ impl Default for BuildSpec {
             backfill: None,
             element: None,
             seed: params.seed,
+            learn: None,
             threads: crate::args::threads_or_cores(0),
         }
     }
@@ -55,7 +60,13 @@ impl BuildSpec {
         if let Some(element) = &self.element {
             element.parse::<ElementType>().map_err(|e| Failure::usage(e.to_string()))?;
         }
-        Ok(())
+        self.learned().map(drop)
+    }
+
+    /// The file that the index learns from.
+    pub(crate) fn learned(&self) -> Result<Option<InputSpec>, Failure> {
+        let learned = self.learn.as_deref().map(str::parse).transpose();
+        learned.map_err(|e: SpecError| Failure::usage(e.to_string()))
     }
 
     /// As flags of `build`.
@@ -71,6 +82,7 @@ impl BuildSpec {
         flags.extend(self.alpha.map(|alpha| ("--alpha", alpha.to_string())));
         flags.extend(self.backfill.map(|backfill| ("--backfill", backfill.to_string())));
         flags.extend(self.element.clone().map(|element| ("--element", element)));
+        flags.extend(self.learn.clone().map(|file| ("--queries", file)));
         flags.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
     }
 

@@ -83,7 +83,8 @@ impl Cache {
         report: &Reporter,
     ) -> Result<Built, Failure> {
         let state = attributes.map(file_state).transpose()?;
-        let key = serde_json::to_string(&(spec, state, env!("CARGO_PKG_VERSION"), COMMIT))
+        let learned = spec.learned()?.map(|file| file_state(&file.path)).transpose()?;
+        let key = serde_json::to_string(&(spec, state, learned, env!("CARGO_PKG_VERSION"), COMMIT))
             .map_err(|e| Failure::new(Exit::Internal, e.to_string()))?;
         let folder = self.folder.join(short(&Sha256::digest(key)));
         let (record, index) = (folder.join(RECORD), folder.join(INDEX));

@@ -62,6 +62,8 @@ Examples:
       one build, a curve of recalls at k 10, one thread, into sweep.jsonl
   index-tools sweep --dataset onet-jobs --k 10,100 --max-degree 16,32,48 --out jobs.jsonl
   index-tools sweep --input items.npy --queries users.npy --metric ip --threads 1,2 --pin
+  index-tools sweep --dataset tt --learn none,tt/learn.npy
+      what an index gains from logged queries
   index-tools sweep --dataset tt --ef 100 --rate 500,1000,2000,4000
       latency under load: queries are sent at these rates, answered or not
   index-tools sweep --dataset tt --server http://127.0.0.1:7700 --index tt
@@ -192,6 +194,10 @@ struct BuildFlags {
     /// Store components as these types [default: that of the input]
     #[arg(long, value_name = "TYPE,…", value_delimiter = ',')]
     element: Vec<ElementType>,
+    /// Logged queries that builds learn from, of which no test query should be one; `none`: a build
+    /// that learns nothing [default: none]
+    #[arg(long, value_name = "FILE[#COLUMN],…", value_delimiter = ',')]
+    learn: Vec<String>,
 }
 
 /// Every spec with every value, or as they are where there is none.
@@ -225,7 +231,8 @@ impl BuildFlags {
         let specs = cross(specs, &self.ef_construction, |s, n| s.ef_construction = n);
         let specs = cross(specs, &self.codes, |s, c| s.codes = c.name().to_owned());
         let specs = cross(specs, &self.alpha, |s, a| s.alpha = Some(a));
-        cross(specs, &self.element, |s, e| s.element = Some(e.name().to_owned()))
+        let specs = cross(specs, &self.element, |s, e| s.element = Some(e.name().to_owned()));
+        cross(specs, &self.learn, |s, file| s.learn = Some(file).filter(|file| file != "none"))
     }
 }
 
@@ -483,9 +490,11 @@ mod tests {
             codes: vec![CodesChoice::None, CodesChoice::I8],
             alpha: Vec::new(),
             element: Vec::new(),
+            learn: vec!["none".to_owned(), "users.npy".to_owned()],
         };
         let specs = flags.specs(Vec::new());
-        assert_eq!(specs.len(), 12);
+        assert_eq!(specs.len(), 24);
+        assert_eq!(specs.iter().filter(|s| s.learn.is_none()).count(), 12);
         assert!(specs.iter().any(|s| s.max_degree == Some(32) && s.ef_construction == 100));
         assert!(specs.iter().any(|s| s.max_degree == Some(16) && s.codes == "none"));
     }

@@ -11,7 +11,7 @@ use vicinage_datasets::catalog::{Catalog, CatalogSet, Role};
 use vicinage_datasets::{Format, InputSpec, describe_hdf5};
 
 use crate::ann;
-use crate::datasets::{Files, MANIFEST};
+use crate::datasets::{Files, MANIFEST, io};
 use crate::demo;
 use crate::exit::Failure;
 
@@ -157,8 +157,9 @@ impl Set {
 
 /// Tells files of one name apart, without reading them: place, length, time of the last change.
 pub(crate) fn file_state(path: &Path) -> Result<String, Failure> {
-    let path = path.canonicalize()?;
-    let metadata = fs::metadata(&path)?;
+    let refused = |error| io("find", path, &error);
+    let path = path.canonicalize().map_err(refused)?;
+    let metadata = fs::metadata(&path).map_err(refused)?;
     let since = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(format!("{} {} {}", path.display(), metadata.len(), since.as_nanos()))
 }

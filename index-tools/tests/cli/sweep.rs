@@ -111,6 +111,25 @@ fn the_usual_searches_are_what_reaches_rising_recalls() {
 }
 
 #[test]
+fn builds_with_and_without_logged_queries_are_measured_side_by_side() {
+    let dir = inputs();
+    write_vectors(&dir.path().join("learn.npy"), DIM, components(300 * DIM, 5));
+    let words = format!("{SWEEP} --ef 20 --learn none,learn.npy");
+    run(dir.path(), &words).ok().says(&["learn learn.npy"]);
+    let swept = lines(&dir.path().join("sweep.jsonl"));
+    let learned = |line: &Value| line["build"].get("learn").cloned();
+    assert_eq!(swept.iter().map(learned).collect::<Vec<_>>(), [None, Some(json!("learn.npy"))]);
+    // Another file of the name is another build.
+    write_vectors(&dir.path().join("learn.npy"), DIM, components(250 * DIM, 6));
+    run(dir.path(), &format!("{words} --out again.jsonl")).ok();
+    let builds = |line: &Value| number(line, "build_seconds");
+    let again = lines(&dir.path().join("again.jsonl"));
+    assert_eq!(builds(&again[0]), builds(&swept[0]));
+    assert_ne!(builds(&again[1]), builds(&swept[1]));
+    run(dir.path(), &format!("{SWEEP} --learn missing.npy")).fails(5, &["missing.npy"]);
+}
+
+#[test]
 fn slack_and_rerank_are_crossed_with_ef_and_stand_beside_recalls() {
     let dir = inputs();
     let words = "--ef 20,40 --slack 1.1,1.5 --rerank 12 --target-recall 0.9";
