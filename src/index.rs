@@ -40,6 +40,7 @@ pub use crate::search::{Account, Among, Plan, SearchError, SearchParams, Truncat
 pub use crate::segments::calibration::{Calibration, CalibrationPath, CalibrationPoint, Effort};
 pub use crate::segments::meta::{Meta, SelfCheck};
 pub use crate::segments::repair::{Gain, Repair};
+pub use crate::segments::space::{Normalization, Space, SpaceError, SpacePolicy, Tower};
 
 /// Memory of the cache of filters, unless [`Index::set_filter_cache_bytes`] says otherwise.
 pub const FILTER_CACHE_BYTES: u64 = 64 << 20;
@@ -90,6 +91,10 @@ pub struct IndexInfo {
     pub seed: u64,
     /// The attributes, in column order.
     pub attributes: Vec<AttributeInfo>,
+    /// The model that the vectors are of, if the build was told.
+    pub space: Option<Space>,
+    /// What queries have to have in common with it: [`Space::id`].
+    pub space_id: Option<String>,
     /// How it was built, and what came of it.
     pub meta: Meta,
     /// When it was built, in seconds since 1970; not there in a deterministic build.
@@ -217,6 +222,8 @@ impl Index {
             entries: segment.target().levels.1.entries(),
             seed: geometry.seed,
             attributes: attributes.collect(),
+            space: segment.space().cloned(),
+            space_id: segment.space().map(Space::id),
             meta: segment.meta().clone(),
             created_unix_s: current.manifest.provenance.map(|made| made.created_unix_s),
         };

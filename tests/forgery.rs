@@ -29,6 +29,7 @@ use vicinage::progress::Silent;
 use vicinage::segments::meta::{META_BYTES_MAX, Meta};
 use vicinage::segments::publish::{IndexDir, NewSegment};
 use vicinage::segments::repair::Repair;
+use vicinage::segments::space::{Normalization, Space, Tower};
 use vicinage::types::{ElementType, Metric, NodeId};
 
 #[global_allocator]
@@ -128,7 +129,7 @@ fn cosine() -> Parts {
     good(&everything::params(), ElementType::F16)
 }
 
-/// An index that seems to have learned from queries.
+/// An index that seems to have learned from queries, and says of what space it is.
 fn learned() -> Parts {
     let mut parts = cosine();
     let (n, dim) = (parts.geometry.n as u32, parts.geometry.dim as usize);
@@ -143,10 +144,19 @@ fn learned() -> Parts {
         nearest: 2,
     };
     let record = Repair { learned: 9, held_out: 3, nodes: 1, edges: 2, centers: 5, gains: vec![] };
+    let space = Space {
+        family: "forged".to_owned(),
+        checkpoint: "1".to_owned(),
+        dim: dim as u32,
+        normalization: Normalization::None,
+        metric: Metric::Cosine,
+        tower: Tower::Item,
+    };
     let overflow = OwnedOverflow::new(n as usize, &edges).section();
     let words = bytemuck::cast_slice(&points.words()).to_vec();
     for (kind, bytes) in [
         (SectionKind::Repair, record.encode().unwrap()),
+        (SectionKind::Space, space.encode()),
         (SectionKind::EntryPoints, words),
         (SectionKind::Overflow, overflow),
     ] {
@@ -287,12 +297,35 @@ fn wrong_lengths_are_refused() {
             | SectionKind::Postings
             | SectionKind::Sorted
             | SectionKind::Repair
+            | SectionKind::Space
             | SectionKind::EntryPoints
             | SectionKind::Overflow => {
                 harmless(&good, &case, remove);
             }
             _ => refuse(&good, &name, &case, remove),
         }
+    }
+}
+
+#[test]
+fn a_space_that_the_vectors_cannot_be_of_is_refused() {
+    let good = learned();
+    for (case, from, to) in [
+        ("another dim", "\"dim\":", "\"dim\":9"),
+        ("another metric", "cosine", "ip"),
+        ("an unknown metric", "cosine", "angle"),
+        ("a name with a slash", "forged", "for/ged"),
+        ("no name", "forged", ""),
+        ("an unknown key", "\"family\"", "\"kin\":1,\"family\""),
+        ("a key twice", "\"family\"", "\"family\":\"x\",\"family\""),
+    ] {
+        refuse(&good, "space", case, |parts| {
+            let space =
+                parts.sections.iter_mut().find(|part| part.0 == SectionKind::Space).unwrap();
+            let text = String::from_utf8(space.2.clone()).unwrap();
+            assert!(text.contains(from), "{text}");
+            space.2 = text.replacen(from, to, 1).into_bytes();
+        });
     }
 }
 

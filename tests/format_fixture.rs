@@ -180,6 +180,7 @@ fn since(kind: SectionKind) -> Option<u32> {
         | SectionKind::Postings
         | SectionKind::Sorted
         | SectionKind::Repair
+        | SectionKind::Space
         | SectionKind::EntryPoints
         | SectionKind::Overflow => None,
         SectionKind::Codes | SectionKind::CodeCenter | SectionKind::CodeTerms => Some(2),
@@ -257,6 +258,7 @@ fn the_writer_still_writes_the_format() {
             order: &in_order,
             scales: target.scales,
             codes: target.codes,
+            space: None,
             calibration: segment.calibration(),
             learned: None,
             ids: segment.item_ids(),

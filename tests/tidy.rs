@@ -59,7 +59,7 @@ const WORDS: &[Words] = &[
         advice: "write it without unsafe, or put it behind a safe function of one of those files",
     },
     Words {
-        words: &["tokio", "axum", "hyper", "tonic", "tower", "tower_http", "async", "await"],
+        words: &["tokio", "axum", "hyper", "tonic", "tower_http", "async", "await"],
         allowed: &["src/server/", "tests/", "benches/"],
         advice: "the library is synchronous: let the server call it, or a program call the server's \
                  one blocking entry",

@@ -1,6 +1,6 @@
 //! `index-tools build`: from data files to an index.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
@@ -19,6 +19,7 @@ use crate::learned;
 use crate::machine::peak_resident_mib;
 use crate::progress::Reporter;
 use crate::queries::{CALIBRATED, LEARNED, Queries};
+use crate::space;
 use crate::text::{BOLD, DIM, YELLOW, fields, print, print_json, styled};
 use crate::units;
 
@@ -37,6 +38,8 @@ Examples:
       two of the attributes, one as another type; items that have none are counted
   index-tools build --input items.npy --queries users.npy --metric ip --out jobs
       the graph learns from logged users, and searches that name a recall reach it for them
+  index-tools build --input items.parquet --space space.toml --metric ip --out jobs
+      queries that say that they are of another model's space are refused
 
 Readers of an index that exists keep what they have open; the new generation takes its place when
 it is complete. Ctrl-C stops the build and leaves nothing behind.")]
@@ -54,6 +57,10 @@ pub(crate) struct BuildCommand {
     /// [default: items stand in, and nothing is learned]
     #[arg(long, value_name = "FILE[#COLUMN]")]
     queries: Option<InputSpec>,
+    /// The space.toml that was exported with the vectors: of what model they are. Queries that name
+    /// another one are refused
+    #[arg(long, value_name = "FILE")]
+    space: Option<PathBuf>,
     /// Learn nothing from --queries, which then calibrate alone
     #[arg(long, requires = "queries")]
     no_repair: bool,
@@ -89,9 +96,12 @@ pub(crate) fn run(args: &BuildCommand) -> Result<(), Failure> {
     let mut items = Items::open(&args.input)?;
     let skipped = items.skipped();
     let (queries, given) = queries(args, items.shape().dim as usize)?;
-    let params = BuildParams { queries, repair: !args.no_repair, ..args.build.params() };
+    let space = args.space.as_deref().map(space::read).transpose()?;
+    let params = BuildParams { queries, space, repair: !args.no_repair, ..args.build.params() };
     let built = build(&args.out, &mut items, &params, &report).map_err(|error| match &error {
         BuildError::Query { .. } => Failure::of(&error).about(&told(args.queries.as_ref())),
+        BuildError::Space(error) => Failure::of(error)
+            .about(&args.space.as_deref().unwrap_or(Path::new("--space")).display().to_string()),
         _ => failed(&error, &args.input),
     })?;
     let lonely = items.unmatched();
@@ -167,6 +177,7 @@ pub(crate) fn failed(error: &BuildError, input: &InputArgs) -> Failure {
         BuildError::NotFinite { .. }
         | BuildError::NotIntegral { .. }
         | BuildError::ZeroVector { .. }
+        | BuildError::NotUnit { .. }
         | BuildError::TooLarge { .. }
         | BuildError::DuplicateId { .. }
         | BuildError::Empty

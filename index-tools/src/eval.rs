@@ -17,6 +17,7 @@ use crate::measure::{
 };
 use crate::progress::Reporter;
 use crate::queries::Queries;
+use crate::space::SpaceArgs;
 use crate::sweep::builds::listed;
 use crate::text::{BOLD, DIM, Table, print, print_json, styled};
 use crate::units;
@@ -81,6 +82,8 @@ pub(crate) struct EvalArgs {
     #[command(flatten)]
     pub(crate) progress: ProgressArgs,
     #[command(flatten)]
+    space: SpaceArgs,
+    #[command(flatten)]
     format: FormatArgs,
 }
 
@@ -120,6 +123,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<(), Failure> {
     }
     let report = Reporter::new(args.progress.progress, Interrupt::install()?);
     let index = Index::open(&args.dir, LoadMode::Copy)?;
+    args.space.check(&index)?;
     let queries = Queries::read(&args.queries)?;
     queries.check_dim(&args.queries, index.info().dim, &args.dir.display().to_string())?;
     if let Some(dir) = &args.filters {

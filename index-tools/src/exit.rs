@@ -11,7 +11,7 @@ use serde_json::json;
 use vicinage::builder::BuildError;
 use vicinage::error::{Corruption, FileError};
 use vicinage::format::OpenError as SegmentError;
-use vicinage::index::{FilterError, FilterProblem, OpenError, SearchError};
+use vicinage::index::{FilterError, FilterProblem, OpenError, SearchError, SpaceError};
 use vicinage::segments::manifest::ManifestError;
 use vicinage::segments::publish::{CurrentError, PublishError};
 use vicinage::server::ServeError;
@@ -192,7 +192,7 @@ fn known(error: &(dyn Error + 'static)) -> Option<Failure> {
     }
     let exit = if error.is::<FileError>() || error.is::<io::Error>() {
         Exit::Io
-    } else if error.is::<NarrowError>() {
+    } else if error.is::<NarrowError>() || error.is::<SpaceError>() {
         Exit::Data
     } else if error.is::<SpecError>() || error.is::<SearchError>() {
         Exit::Usage

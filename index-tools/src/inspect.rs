@@ -76,6 +76,7 @@ fn header(info: &IndexInfo, inside: &Inspection) -> Vec<(&'static str, String)> 
     let mut fields = vec![
         ("items", format!("{} × {} {}", units::count(info.n), info.dim, info.element)),
         ("metric", info.metric.to_string()),
+        ("space", info.space_id.clone().unwrap_or_else(|| "not told".to_owned())),
         (
             "size",
             format!("{} ({} an item)", units::bytes(info.file_bytes), {

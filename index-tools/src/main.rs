@@ -3,13 +3,14 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `sweep/` | the verb of that name: recall and speed over builds and parameters |
-//! | `plan`, `build`, `inspect`, `tune` (and `repair`), `verify`, `convert`, `truth`, `query`, `eval`, `compare`, `demo`, `completions` | the verbs |
+//! | `plan`, `build`, `inspect`, `tune` (and `repair`), `verify`, `convert`, `truth`, `query`, `eval`, `skew`, `compare`, `demo`, `completions` | the verbs |
 //! | `datasets/` | the verb of that name: list, fetch, generate, describe |
 //! | `plot/` | the verb of that name: pictures and reports of results |
 //! | `ann` | metrics and distances in the words of ann-benchmarks |
 //! | `args` | arguments that several verbs share |
 //! | `input`, `sidecar`, `batch` | from data files to the items of a build |
 //! | `queries` | query vectors |
+//! | `space` | of what model vectors are: `space.toml` |
 //! | `calibration`, `learned` | what effort reaches which recall, and what was learned from queries, as tables |
 //! | `measure` | asking many queries; recall, usefulness, speed |
 //! | `results`, `curves` | result lines: what was measured; fronts of recall and speed |
@@ -52,6 +53,8 @@ mod results;
 mod runbook;
 mod shortlist;
 mod sidecar;
+mod skew;
+mod space;
 mod sweep;
 mod text;
 mod truth;
@@ -101,6 +104,7 @@ enum Verb {
     Truth(truth::TruthArgs),
     Query(query::QueryArgs),
     Eval(eval::EvalArgs),
+    Skew(skew::SkewArgs),
     Sweep(Box<sweep::SweepArgs>),
     Compare(compare::CompareArgs),
     Plot(plot::PlotArgs),
@@ -122,6 +126,7 @@ impl Verb {
             Verb::Truth(args) => truth::run(args),
             Verb::Query(args) => query::run(args),
             Verb::Eval(args) => eval::run(args),
+            Verb::Skew(args) => skew::run(args),
             Verb::Sweep(args) => sweep::run(args),
             Verb::Compare(args) => compare::run(args),
             Verb::Plot(args) => plot::run(args),
@@ -141,6 +146,7 @@ impl Verb {
             Verb::Convert(args) => args.progress.progress,
             Verb::Truth(args) => args.progress.progress,
             Verb::Eval(args) => args.progress.progress,
+            Verb::Skew(args) => args.progress.progress,
             Verb::Sweep(args) => args.progress.progress,
             Verb::Demo(args) => args.progress.progress,
             Verb::Datasets(args) => match args.progress() {

@@ -18,6 +18,7 @@ use crate::calibration::Expected;
 use crate::exit::Failure;
 use crate::queries::{Queries, parse_vector, vector_from_stdin};
 use crate::shortlist::{Columns, attribute_names, to_json, write};
+use crate::space::SpaceArgs;
 use crate::text::{BOLD, DIM, print, print_json, styled};
 use crate::units;
 
@@ -82,11 +83,14 @@ pub(crate) struct QueryArgs {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     attributes: Vec<String>,
     #[command(flatten)]
+    space: SpaceArgs,
+    #[command(flatten)]
     format: FormatArgs,
 }
 
 pub(crate) fn run(args: &QueryArgs) -> Result<(), Failure> {
     let index = Index::open(&args.dir, LoadMode::Mmap)?;
+    args.space.check(&index)?;
     let columns = Columns::find(&index, &args.attributes)?;
     let (vector, exclude) = vector(args, &index)?;
     let (k, ef, exact, target_recall) = (args.k, args.ef, args.exact, args.target_recall);

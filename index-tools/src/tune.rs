@@ -17,6 +17,7 @@ use crate::interrupt::Interrupt;
 use crate::learned;
 use crate::progress::Reporter;
 use crate::queries::{CALIBRATED, LEARNED, Queries};
+use crate::space::SpaceArgs;
 use crate::text::{BOLD, DIM, fields, print, print_json, styled};
 use crate::units;
 
@@ -63,6 +64,8 @@ pub(crate) struct ReviseArgs {
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     threads: usize,
     #[command(flatten)]
+    space: SpaceArgs,
+    #[command(flatten)]
     pub(crate) progress: ProgressArgs,
     #[command(flatten)]
     format: FormatArgs,
@@ -86,7 +89,10 @@ impl RepairArgs {
 impl ReviseArgs {
     fn run(&self, revise: Revise, most: usize, verb: &str) -> Result<(), Failure> {
         let report = Reporter::new(self.progress.progress, Interrupt::install()?);
-        let dim = Index::open(&self.dir, LoadMode::Mmap)?.info().dim;
+        let index = Index::open(&self.dir, LoadMode::Mmap)?;
+        self.space.check(&index)?;
+        let dim = index.info().dim;
+        drop(index);
         let (queries, given) = Queries::spread(&self.queries, most)?;
         queries.check_dim(&self.queries, dim, &self.dir.display().to_string())?;
         let revised = revise(&self.dir, queries.vectors, self.threads, &report);

@@ -6,6 +6,7 @@ use crate::filters::columns::ColumnError;
 use crate::progress::Cancelled;
 use crate::segments::publish::{CurrentError, PublishError};
 use crate::segments::segment::WriteSegmentError;
+use crate::segments::space::SpaceError;
 use crate::types::{ElementType, ItemId};
 
 /// The largest squared norm of an item. A sixteenth of what f32 holds: two such items are four times
@@ -112,6 +113,20 @@ pub enum BuildError {
         expected: String,
         /// What it is.
         found: String,
+    },
+    /// A space that these vectors cannot be of.
+    #[error(transparent)]
+    Space(#[from] SpaceError),
+    /// A vector of another length in a space of unit vectors.
+    #[error(
+        "row {row} has norm {norm}, and the space is of unit vectors; export them normalized, or say \
+         normalization = \"none\""
+    )]
+    NotUnit {
+        /// Row of the input, from 0.
+        row: u64,
+        /// Its norm.
+        norm: f32,
     },
     /// Two items with one id.
     #[error("item id {id} is in row {first_row} and again in row {row}; ids must be unique")]

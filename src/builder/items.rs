@@ -9,6 +9,7 @@ use crate::filters::columns::{ColumnBuilder, ColumnSchema};
 use crate::format::{Access, FileLayer, LayerFile, LoadMode, Mapping};
 use crate::kernels::Element;
 use crate::progress::Progress;
+use crate::segments::space::{Space, UNIT_TOLERANCE};
 use crate::types::{ElementType, ItemId, Metric, NodeId};
 use crate::vectors::{RowSpace, SpaceForm, VectorBlock, Vectors};
 use crate::with_element;
@@ -202,6 +203,8 @@ struct Reader {
     has_ids: Option<bool>,
     spool: Option<(PathBuf, Box<dyn LayerFile>, u64)>,
     squares: Vec<f32>,
+    /// Whether all norms have to be 1.
+    unit: bool,
 }
 
 impl Reader {
@@ -231,7 +234,8 @@ impl Reader {
             bound: 0.0,
         };
         let squares = Vec::with_capacity(if params.metric == Metric::L2 { 0 } else { rows });
-        Ok(Self { items, rows, row: 0, has_ids: None, spool, squares })
+        let unit = params.space.as_ref().is_some_and(Space::is_unit);
+        Ok(Self { items, rows, row: 0, has_ids: None, spool, squares, unit })
     }
 
     /// Takes a batch; how many rows it had.
@@ -329,15 +333,32 @@ impl Reader {
         if let Some(at) = self.squares[first..].iter().position(too_large) {
             return Err(BuildError::TooLarge { row: self.row + at as u64 });
         }
-        if self.items.metric == Metric::L2 {
-            self.squares.clear();
-        }
         if self.items.metric == Metric::Cosine
             && let Some(at) = self.squares[first..].iter().position(|square| *square == 0.0)
         {
             return Err(BuildError::ZeroVector { row: self.row + at as u64 });
         }
+        // Integers stand for directions scaled up.
+        let scaled = matches!(self.items.element, ElementType::I8 | ElementType::U8);
+        if self.unit && !scaled {
+            self.check_unit(&self.squares[first..])?;
+        }
+        if self.items.metric == Metric::L2 {
+            self.squares.clear();
+        }
         Ok(())
+    }
+
+    /// Looks for a norm that is not 1.
+    fn check_unit(&self, squares: &[f32]) -> Result<(), BuildError> {
+        let other = |square: &f32| (square.sqrt() - 1.0).abs() > UNIT_TOLERANCE;
+        match squares.iter().position(other) {
+            None => Ok(()),
+            Some(at) => {
+                let (row, norm) = (self.row + at as u64, squares[at].sqrt());
+                Err(BuildError::NotUnit { row, norm })
+            }
+        }
     }
 
     fn finish(mut self) -> Result<Items, BuildError> {

@@ -128,6 +128,9 @@ pub fn build_through(
     progress: &dyn Progress,
 ) -> Result<BuildReport, BuildError> {
     params.check()?;
+    if let Some(space) = &params.space {
+        space.check(source.dim(), params.metric)?;
+    }
     if let Some(queries) = &params.queries {
         check_queries(queries, source.dim(), params.metric)?;
     }
@@ -171,6 +174,7 @@ pub fn build_through(
             order: &stored,
             scales: items.scales(),
             codes: built.codes.as_ref().map(BuiltCodes::view),
+            space: params.space.as_ref(),
             calibration: calibration.as_ref(),
             learned: built.learned.as_ref().map(Learned::parts),
             ids: items.ids(),

@@ -8,6 +8,7 @@ use crate::graph::levels::MAX_DEGREE;
 use crate::graph::prune::PruneRule;
 use crate::graph::reference::REFERENCE_MAX_DEGREE;
 use crate::quantizers::CodeKind;
+use crate::segments::space::Space;
 use crate::types::{ElementType, Metric, named};
 
 /// Which builder makes the graph.
@@ -134,6 +135,8 @@ pub struct BuildParams {
     pub repair: bool,
     /// Whether to measure what effort reaches which recall.
     pub calibrate: bool,
+    /// The model that the vectors are of, for queries to be held against.
+    pub space: Option<Space>,
     /// Draws levels and order.
     pub seed: u64,
     /// Threads; 0: one per core.
@@ -177,6 +180,7 @@ impl BuildParams {
             queries: None,
             repair: true,
             calibrate: true,
+            space: None,
             seed: 1,
             threads: 0,
             deterministic: false,

@@ -59,11 +59,13 @@ pub enum SectionKind {
     Sorted = 16,
     /// What was learned from queries, and what that brought.
     Repair = 17,
+    /// The embedding space: the model that the vectors are of.
+    Space = 18,
 }
 
 impl SectionKind {
     /// Every kind, by code.
-    pub const ALL: [SectionKind; 17] = [
+    pub const ALL: [SectionKind; 18] = [
         SectionKind::Meta,
         SectionKind::EntryPoints,
         SectionKind::Graph,
@@ -81,6 +83,7 @@ impl SectionKind {
         SectionKind::Postings,
         SectionKind::Sorted,
         SectionKind::Repair,
+        SectionKind::Space,
     ];
 
     /// The code on disk.
@@ -113,6 +116,7 @@ impl SectionKind {
             SectionKind::Postings => "postings",
             SectionKind::Sorted => "sorted",
             SectionKind::Repair => "repair",
+            SectionKind::Space => "space",
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::search::Target;
 use crate::segments::calibration::Calibration;
 use crate::segments::meta::Meta;
 use crate::segments::repair::Repair;
+use crate::segments::space::Space;
 use crate::types::{ItemId, Metric, NodeId, UnknownName};
 use crate::vectors::Vectors;
 
@@ -39,6 +40,8 @@ pub struct SegmentParts<'a> {
     pub scales: &'a [f32],
     /// What searches read in place of the vectors, if there is that; as the meta section has it.
     pub codes: Option<Codes<'a>>,
+    /// The model that the vectors are of, if that was said.
+    pub space: Option<&'a Space>,
     /// What effort reaches which recall, if that was measured.
     pub calibration: Option<&'a Calibration>,
     /// What was learned from queries, if anything was.
@@ -105,6 +108,9 @@ pub fn begin_segment(
 ) -> Result<BegunSegment, WriteSegmentError> {
     let mut writer = SegmentWriter::create(layer, path)?;
     writer.begin_section(SectionKind::Meta, 0)?.write(&parts.meta.encode()?)?;
+    if let Some(space) = parts.space {
+        writer.begin_section(SectionKind::Space, 0)?.write(&space.encode())?;
+    }
     if let Some(calibration) = parts.calibration {
         writer.begin_section(SectionKind::Calibration, 0)?.write(&calibration.encode()?)?;
     }
@@ -242,6 +248,7 @@ fn write_in_passes(
 pub struct Segment {
     file: SegmentFile,
     meta: Meta,
+    space: Option<Space>,
     calibration: Option<Calibration>,
     repair: Option<Repair>,
     n: usize,
@@ -268,6 +275,7 @@ impl Segment {
             return Err(file.corruption(SectionKind::Graph, 0, 0, expected, n.to_string()).into());
         }
         let meta = read_meta(&file)?;
+        let space = read_space(&file)?;
         let calibration = read_calibration(&file)?;
         let degree = meta.build.max_degree as usize;
         check_graph(&file, n, degree)?;
@@ -290,6 +298,7 @@ impl Segment {
         Ok(Self {
             file,
             meta,
+            space,
             calibration,
             repair,
             n,
@@ -311,6 +320,11 @@ impl Segment {
     /// Schema, build parameters, statistics.
     pub fn meta(&self) -> &Meta {
         &self.meta
+    }
+
+    /// The model that the vectors are of, if that was said.
+    pub fn space(&self) -> Option<&Space> {
+        self.space.as_ref()
     }
 
     /// What effort reaches which recall, if that was measured.
@@ -517,6 +531,18 @@ fn read_meta(file: &SegmentFile) -> Result<Meta, Corruption> {
         return Err(corrupt(&expected, degree.to_string()));
     }
     Ok(meta)
+}
+
+fn read_space(file: &SegmentFile) -> Result<Option<Space>, Corruption> {
+    let kind = SectionKind::Space;
+    let Some(bytes) = file.section(kind, 0) else { return Ok(None) };
+    let corrupt = |found| file.corruption(kind, 0, 0, "the space of the vectors", found);
+    let space = Space::decode(bytes).map_err(corrupt)?;
+    let geometry = file.geometry();
+    match space.check(geometry.dim as usize, geometry.metric) {
+        Ok(()) => Ok(Some(space)),
+        Err(error) => Err(corrupt(error.to_string())),
+    }
 }
 
 fn read_calibration(file: &SegmentFile) -> Result<Option<Calibration>, Corruption> {

@@ -14,7 +14,7 @@ use super::config::{Limits, ServeError, ServedIndex, ServerConfig};
 use super::{serve, signals};
 use crate::error::FileError;
 use crate::format::mapping::install_sigbus_handler;
-use crate::index::{Index, LoadMode, OpenError};
+use crate::index::{Index, LoadMode, OpenError, SpacePolicy};
 
 /// The file that makes a directory an index.
 const MANIFEST: &str = "MANIFEST.json";
@@ -77,6 +77,10 @@ pub struct ServeArgs {
     #[arg(long, value_name = "N", default_value_t = Limits::default().max_queries,
           env = "VICINAGE_MAX_QUERIES")]
     max_queries: usize,
+    /// What is done with calls that do not name the space of their vectors: required (they are
+    /// refused), warn (answered with a warning), ignore (answered, also where they name another one)
+    #[arg(long, value_name = "POLICY", default_value_t, env = "VICINAGE_SPACE_POLICY")]
+    space_policy: SpacePolicy,
     /// What to log to standard error: off, error, warn, info, or debug (a line for every request)
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "VICINAGE_LOG")]
     log: LevelFilter,
@@ -134,6 +138,7 @@ impl RunError {
                 | ServeError::Remote { .. }
                 | ServeError::Name { .. }
                 | ServeError::DuplicateName { .. }
+                | ServeError::NoSpace { .. }
                 | ServeError::Example { .. } => 2,
                 ServeError::Bind { .. } => 69,
                 ServeError::System(_) => 1,
@@ -185,6 +190,7 @@ impl ServeArgs {
                 max_k: self.max_k,
                 max_queries: self.max_queries,
             },
+            space_policy: self.space_policy,
         }
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use crate::index::{Index, LoadMode};
+use crate::index::{Index, LoadMode, SpacePolicy};
 
 /// Bounds on what one call may ask.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +41,8 @@ pub struct ServerConfig {
     pub max_concurrent: usize,
     /// What one call may ask.
     pub limits: Limits,
+    /// What is done with calls that do not say of what space their vectors are.
+    pub space_policy: SpacePolicy,
 }
 
 impl Default for ServerConfig {
@@ -56,6 +58,7 @@ impl Default for ServerConfig {
             http_threads: (cores / 4).clamp(1, 8),
             max_concurrent: (32 * cores).clamp(64, 4_096),
             limits: Limits::default(),
+            space_policy: SpacePolicy::default(),
         }
     }
 }
@@ -127,6 +130,15 @@ pub enum ServeError {
         /// The name both have.
         name: String,
     },
+    /// Calls must name the space of an index that has none.
+    #[error(
+        "calls must name their space (--space-policy required), and index {name:?} was built without \
+         one; build it with index-tools build --space"
+    )]
+    NoSpace {
+        /// The index.
+        name: String,
+    },
     /// An example whose vector cannot be searched for in its index.
     #[error("example {at} of index {name:?} has {found} components; the index has {expected}")]
     Example {
@@ -177,8 +189,11 @@ impl ServerConfig {
     }
 }
 
-/// Checks names and examples.
-pub(super) fn check_indexes(indexes: &[ServedIndex]) -> Result<(), ServeError> {
+/// Checks names, examples and spaces.
+pub(super) fn check_indexes(
+    indexes: &[ServedIndex],
+    policy: SpacePolicy,
+) -> Result<(), ServeError> {
     let mut seen = HashSet::new();
     for ServedIndex { name, index, examples, .. } in indexes {
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
@@ -190,6 +205,9 @@ pub(super) fn check_indexes(indexes: &[ServedIndex]) -> Result<(), ServeError> {
         }
         if !seen.insert(name) {
             return Err(ServeError::DuplicateName { name: name.clone() });
+        }
+        if policy == SpacePolicy::Required && index.info().space.is_none() {
+            return Err(ServeError::NoSpace { name: name.clone() });
         }
         let expected = index.info().dim;
         for (at, example) in examples.iter().enumerate() {

@@ -22,6 +22,10 @@ pub(super) enum ApiError {
     InvalidArgument { faults: Vec<Fault> },
     /// A query by item, and the index does not hold the item.
     ItemNotFound { fault: Fault },
+    /// The vectors are of another space than the index.
+    SpaceMismatch { fault: Fault },
+    /// The call must say of what space its vectors are.
+    SpaceRequired { fault: Fault },
     /// No index of that name is served.
     IndexNotFound { name: String },
     /// Nothing is at that path.
@@ -116,6 +120,16 @@ impl ApiError {
             ApiError::ItemNotFound { .. } => {
                 (S::UNPROCESSABLE_ENTITY, "ITEM_NOT_FOUND", "The index does not hold this item")
             }
+            ApiError::SpaceMismatch { .. } => (
+                S::UNPROCESSABLE_ENTITY,
+                "SPACE_MISMATCH",
+                "The vectors are of another embedding space than the index",
+            ),
+            ApiError::SpaceRequired { .. } => (
+                S::UNPROCESSABLE_ENTITY,
+                "SPACE_REQUIRED",
+                "The call must name the embedding space of its vectors",
+            ),
             ApiError::IndexNotFound { .. } => {
                 (S::NOT_FOUND, "INDEX_NOT_FOUND", "No index has this name")
             }
@@ -164,7 +178,9 @@ impl ApiError {
                 [only] => only.to_string(),
                 several => format!("{} faults; see errors", several.len()),
             },
-            ApiError::ItemNotFound { fault } => fault.to_string(),
+            ApiError::ItemNotFound { fault }
+            | ApiError::SpaceMismatch { fault }
+            | ApiError::SpaceRequired { fault } => fault.to_string(),
             ApiError::IndexNotFound { name } => {
                 format!("there is no index {name:?}; GET /v1/indexes lists those served")
             }
@@ -203,7 +219,9 @@ impl ApiError {
     fn faults(&self) -> &[Fault] {
         match self {
             ApiError::InvalidArgument { faults } => faults,
-            ApiError::ItemNotFound { fault } => std::slice::from_ref(fault),
+            ApiError::ItemNotFound { fault }
+            | ApiError::SpaceMismatch { fault }
+            | ApiError::SpaceRequired { fault } => std::slice::from_ref(fault),
             ApiError::InvalidJson { .. }
             | ApiError::IndexNotFound { .. }
             | ApiError::RouteNotFound

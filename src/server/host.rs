@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::config::Examples;
 use super::metrics::IndexMetrics;
-use crate::index::{Index, LoadMode};
+use crate::index::{Index, LoadMode, SpacePolicy};
 
 /// One served index with what belongs to it.
 pub(super) struct Host {
@@ -13,6 +13,7 @@ pub(super) struct Host {
     pub(super) index: Arc<Index>,
     pub(super) load: LoadMode,
     pub(super) examples: Vec<Examples>,
+    pub(super) space_policy: SpacePolicy,
     pub(super) metrics: IndexMetrics,
     pub(super) warmth: Warmth,
 }

@@ -45,6 +45,7 @@ pub(super) struct Metrics {
     seconds: Family<StageLabels, Histogram, fn() -> Histogram>,
     visited: Family<IndexLabels, Histogram, fn() -> Histogram>,
     plans: Family<PlanLabels, Counter>,
+    unpaired: Family<IndexLabels, Counter>,
     ready: Family<IndexLabels, Gauge>,
     pub(super) shed: Counter,
     pub(super) inflight: Gauge,
@@ -60,6 +61,8 @@ pub(super) struct IndexMetrics {
     visited: Histogram,
     /// In the order of [`Plan::ALL`].
     plans: [Counter; Plan::ALL.len()],
+    /// Calls that were answered without knowing of what space their vectors are.
+    pub(super) unpaired: Counter,
     pub(super) ready: Gauge,
 }
 
@@ -91,7 +94,8 @@ impl Metrics {
         let seconds = Family::new_with_constructor(seconds as fn() -> Histogram);
         let visited = Family::new_with_constructor(nodes as fn() -> Histogram);
         let plans = Family::default();
-        let (ready, shed, inflight) = (Family::default(), Counter::default(), Gauge::default());
+        let (unpaired, ready) = (Family::default(), Family::default());
+        let (shed, inflight) = (Counter::default(), Gauge::default());
         registry.register(
             "requests",
             "Search calls by index and HTTP status; index is empty where none has the name",
@@ -109,13 +113,18 @@ impl Metrics {
             visited.clone(),
         );
         registry.register("queries", "Answered queries, by plan", plans.clone());
+        registry.register(
+            "unpaired",
+            "Search calls answered although they named no space_id, or the index has none",
+            unpaired.clone(),
+        );
         registry.register("index_ready", "1 when the index is warm", ready.clone());
         registry.register("shed", "Search calls refused with 503 at once", shed.clone());
         registry.register("inflight", "Search calls waiting or running", inflight.clone());
         let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The running program", version);
         registry.register_collector(Box::new(ProcessCollector));
-        Metrics { registry, requests, seconds, visited, plans, ready, shed, inflight }
+        Metrics { registry, requests, seconds, visited, plans, unpaired, ready, shed, inflight }
     }
 
     /// Counts an answered search call.
@@ -140,6 +149,7 @@ impl Metrics {
                 let labels = PlanLabels { index: name.to_owned(), plan: plan.name() };
                 self.plans.get_or_create_owned(&labels)
             }),
+            unpaired: self.unpaired.get_or_create_owned(&labels),
             ready: self.ready.get_or_create_owned(&labels),
         }
     }

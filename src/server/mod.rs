@@ -74,7 +74,7 @@ pub fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     config.check()?;
-    check_indexes(&indexes)?;
+    check_indexes(&indexes, config.space_policy)?;
     let app = Arc::new(App::new(config, indexes).map_err(ServeError::System)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.http_threads)

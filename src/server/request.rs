@@ -7,9 +7,10 @@ use serde_json::value::RawValue;
 
 use super::config::Limits;
 use super::error::{ApiError, Fault};
+use super::host::Host;
 use super::wire::{Query, SearchRequest};
 use crate::index::{
-    Effort, Expression, FilterError, FilterProblem, Index, Restriction, SearchError,
+    Effort, Expression, FilterError, FilterProblem, Index, Restriction, SearchError, SpaceError,
 };
 use crate::types::NodeId;
 
@@ -156,6 +157,25 @@ fn filter_fault(error: FilterError, is_text: bool) -> ApiError {
         None => Fault::new("/filter", error.to_string()),
     }
     .into()
+}
+
+/// Holds the space that a call names against that of the index; what to warn of, if anything. A call whose
+/// vectors are all the index's own need not name it.
+pub(super) fn space(request: &SearchRequest<'_>, host: &Host) -> Result<Option<String>, ApiError> {
+    let named = request.space_id.as_ref().map(|id| &*id.0);
+    if named.is_none() && request.queries.iter().all(|query| query.item_id.is_some()) {
+        return Ok(None);
+    }
+    match host.space_policy.check(host.index.info().space_id.as_deref(), named) {
+        Ok(doubt) => Ok(doubt.map(|doubt| doubt.to_string())),
+        Err(error) => {
+            let fault = Fault::new("/space_id", error.to_string());
+            Err(match error {
+                SpaceError::Unnamed { .. } => ApiError::SpaceRequired { fault },
+                _ => ApiError::SpaceMismatch { fault },
+            })
+        }
+    }
 }
 
 /// The columns of the attributes asked for, by name.

@@ -95,7 +95,7 @@ fn host<'a>(app: &'a App, name: &Name) -> Result<&'a Arc<Host>, ApiError> {
         (status = 408, description = "BODY_TIMEOUT", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "BODY_TOO_LARGE", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "UNSUPPORTED_MEDIA_TYPE", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "INVALID_ARGUMENT, ITEM_NOT_FOUND, REPLY_TOO_LARGE", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "INVALID_ARGUMENT, ITEM_NOT_FOUND, REPLY_TOO_LARGE, SPACE_MISMATCH, SPACE_REQUIRED", body = Problem, content_type = "application/problem+json"),
         (status = 500, description = "INTERNAL, INDEX_CORRUPT", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "OVERLOADED: try again after `Retry-After` seconds", body = Problem, content_type = "application/problem+json"),
         (status = 504, description = "DEADLINE_EXCEEDED", body = Problem, content_type = "application/problem+json"),
@@ -258,6 +258,7 @@ fn summary(host: &Host) -> IndexSummary<'_> {
         metric: info.metric,
         element: info.element,
         generation: info.generation,
+        space_id: info.space_id.as_deref(),
         ready: host.warmth.is_ready(),
         examples: host.examples.len(),
     }

@@ -83,6 +83,8 @@ impl Worker {
         job.host.metrics.queue.observe(queue.as_secs_f64());
         let index = &job.host.index;
         let mut request = request::parse(&job.body, &job.limits)?;
+        let warning = request::space(&request, &job.host)?;
+        job.host.metrics.unpaired.inc_by(u64::from(warning.is_some()));
         let columns = request::columns(std::mem::take(&mut request.attributes), index)?;
         let effort = request::effort(&request, index)?;
         let deadline = request.timeout_ms.map(|ms| job.arrived + Duration::from_millis(ms));
@@ -116,6 +118,8 @@ impl Worker {
         let reply = SearchReply {
             results,
             generation: index.info().generation,
+            space_id: index.info().space_id.as_deref(),
+            warning,
             effort: effort
                 .zip(index.calibration())
                 .map(|(effort, calibration)| Effort::new(effort, &calibration.queries_from)),

@@ -34,7 +34,9 @@ impl App {
             let ServedIndex { name, index, load, examples } = served;
             let warmth = Warmth::new(&index, load);
             let metrics = metrics.of_index(&name);
-            (name.clone(), Arc::new(Host { name, index, load, examples, metrics, warmth }))
+            let space_policy = config.space_policy;
+            let host = Host { name, index, load, examples, space_policy, metrics, warmth };
+            (host.name.clone(), Arc::new(host))
         });
         Ok(App {
             hosts: hosts.collect(),

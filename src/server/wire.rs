@@ -54,6 +54,11 @@ pub(super) struct SearchRequest<'a> {
     /// Names of the attributes to return with each item.
     #[serde(default)]
     pub(super) attributes: Vec<String>,
+    /// The embedding space that the vectors are of, as `space_id` of the index has it. Another one than
+    /// that of the index is refused: what such vectors are near to means nothing.
+    #[serde(default, borrow)]
+    #[schema(value_type = Option<String>, example = "jobs@2026-11-25/ip/64/none")]
+    pub(super) space_id: Option<Text<'a>>,
     /// Milliseconds from the arrival of the call. A search that runs out of them returns the best
     /// found so far and says so; a call still waiting for its turn then gets 504. None: no limit.
     #[serde(default)]
@@ -84,7 +89,7 @@ pub(super) struct Query<'a> {
     /// The same as little-endian 32-bit floats in base64 (standard alphabet).
     #[serde(default, borrow)]
     #[schema(value_type = Option<String>)]
-    pub(super) vector_b64: Option<Base64Text<'a>>,
+    pub(super) vector_b64: Option<Text<'a>>,
     /// Search with the stored vector of this item, which is left out of the result.
     #[serde(default)]
     pub(super) item_id: Option<u64>,
@@ -98,10 +103,10 @@ fn components<'de, D: Deserializer<'de>>(numbers: D) -> Result<Option<Vec<f32>>,
     Ok(numbers.map(|numbers| numbers.into_iter().map(|number| number as f32).collect()))
 }
 
-/// Base64 text, borrowed from the request where it has no escapes (an `Option<Cow>` would copy).
+/// Text, borrowed from the request where it has no escapes (an `Option<Cow>` would copy).
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Base64Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// The answer to a search call.
 #[derive(Serialize, ToSchema)]
@@ -111,6 +116,10 @@ pub(super) struct SearchReply<'a> {
     pub(super) results: Vec<QueryResult<'a>>,
     /// The generation of the index that answered.
     pub(super) generation: u64,
+    /// The embedding space of the index; null where its build was not told.
+    pub(super) space_id: Option<&'a str>,
+    /// What to look into although the call was answered; null where there is nothing.
+    pub(super) warning: Option<String>,
     /// With what was searched; there where the call had a `target_recall`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) effort: Option<Effort<'a>>,
@@ -356,6 +365,9 @@ pub(super) struct IndexSummary<'a> {
     #[schema(value_type = String, example = "f16")]
     pub(super) element: ElementType,
     pub(super) generation: u64,
+    /// The embedding space that queries have to be of; null where the build was not told.
+    #[schema(example = "jobs@2026-11-25/ip/64/none")]
+    pub(super) space_id: Option<&'a str>,
     /// Warm: its files are in memory.
     pub(super) ready: bool,
     /// Bundled example queries, see `/v1/indexes/{name}/examples`.

@@ -12,3 +12,4 @@ mod limits;
 mod operations;
 mod process;
 mod search;
+mod space;

@@ -46,7 +46,7 @@ fn indexes_are_listed_and_described_without_their_paths() {
     let mut client = server.client();
     let list = client.get("/v1/indexes").json();
     let summary = json!({ "name": "toy", "n": N, "dim": DIM, "metric": "ip", "element": "f32",
-        "generation": 1, "ready": true, "examples": 64 });
+        "generation": 1, "space_id": null, "ready": true, "examples": 64 });
     assert_eq!(list, json!({ "indexes": [summary] }));
     let reply = client.get("/v1/indexes/toy");
     let detail = reply.json();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::support::run;
 
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 15] = [
     "plan",
     "build",
     "inspect",
@@ -14,6 +14,7 @@ const VERBS: [&str; 14] = [
     "truth",
     "query",
     "eval",
+    "skew",
     "compare",
     "plot",
     "demo",

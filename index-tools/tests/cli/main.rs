@@ -7,6 +7,7 @@
 //! | `build` | plan and build, and what they refuse |
 //! | `calibration` | presets, queries to calibrate with, searches that name a recall, tune |
 //! | `convert` | through the file formats |
+//! | `space` | of what model vectors are; skew |
 //! | `sidecar` | attributes that lie in a second file |
 //! | `look` | inspect, verify, query |
 //! | `measure` | truth and eval, against naive answers |
@@ -32,6 +33,7 @@ mod look;
 mod measure;
 mod runbook;
 mod sidecar;
+mod space;
 mod stop;
 mod support;
 mod sweep;
