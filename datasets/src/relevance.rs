@@ -1,11 +1,13 @@
-//! Graded relevance of items to queries, from Parquet or Arrow in one of two forms:
+//! Relevance of items to queries, from Parquet or Arrow in one of two forms:
 //!
 //! | form | columns | rows |
 //! |---|---|---|
 //! | wide | `query`, `item_ids` (list), `grades` (list) | one a query |
-//! | long | `query`, `item_id`, `grade` | one a judgement |
+//! | long | `query`, `item_id`, `grade` | one a judgement, in any order |
 //!
-//! All are integers of any type; a grade is at most 255, and larger is more relevant.
+//! All are integers of any type; a grade is at most 255, and larger is more relevant. Interactions have
+//! no grades: where the column is missing all have grade 1, and an item that a query names again is
+//! still one item. Other columns are left alone.
 
 use std::path::Path;
 
@@ -63,21 +65,16 @@ struct Judgement {
 ///
 /// # Errors
 /// What is wrong with the file: missing columns, nulls, a query that there is not, a grade above
-/// 255, lists of different lengths, a query or item that is judged twice.
+/// 255, lists of different lengths, a query that has two rows of lists, an item with two grades.
 pub fn read_relevance(path: &Path, queries: usize) -> Result<Relevance, ReadError> {
     let format = Format::to_read(path, &crate::COLUMN_FORMATS)?;
     let source = crate::open_columns(format, path, None)?;
-    let find = |names: [&str; 3]| -> Option<[usize; 3]> {
-        let [query, items, grades] = names.map(|name| source.position(name));
-        Some([query?, items?, grades?])
-    };
-    let wide = find(["query", "item_ids", "grades"]);
-    let Some(columns) = wide.or_else(|| find(["query", "item_id", "grade"])) else {
-        let expected = "columns `query`, `item_ids`, `grades` or `query`, `item_id`, `grade`";
-        return Err(ReadError::unsuitable(path, expected, source.columns()));
-    };
-    let mut judgements = read_judgements(source.as_ref(), columns, wide.is_some(), queries)?;
+    let columns = Columns::find(source.as_ref())?;
+    let mut judgements = read_judgements(source.as_ref(), &columns, queries)?;
     judgements.sort_unstable_by_key(|judgement| (judgement.query, judgement.item, judgement.row));
+    if columns.grades.is_none() {
+        judgements.dedup_by_key(|judgement| (judgement.query, judgement.item));
+    }
     for pair in judgements.windows(2) {
         let [one, two] = pair else { continue };
         if (one.query, one.item) == (two.query, two.item) {
@@ -93,34 +90,61 @@ pub fn read_relevance(path: &Path, queries: usize) -> Result<Relevance, ReadErro
     Ok(Relevance { judged, ends })
 }
 
+/// Where the columns of either form are in a file.
+struct Columns {
+    queries: usize,
+    items: usize,
+    grades: Option<usize>,
+    wide: bool,
+}
+
+impl Columns {
+    fn find(source: &dyn Source) -> Result<Self, ReadError> {
+        let find = |items: &str, grades: &str, wide: bool| {
+            let (queries, items) = (source.position("query")?, source.position(items)?);
+            Some(Self { queries, items, grades: source.position(grades), wide })
+        };
+        let wide = find("item_ids", "grades", true);
+        wide.or_else(|| find("item_id", "grade", false)).ok_or_else(|| {
+            let expected = "columns `query`, `item_ids` and maybe `grades`, or `query`, `item_id` and \
+                            maybe `grade`";
+            ReadError::unsuitable(source.path(), expected, source.columns())
+        })
+    }
+
+    /// Their positions, in the order of the file.
+    fn positions(&self) -> Vec<usize> {
+        let mut positions: Vec<usize> =
+            [self.queries, self.items].into_iter().chain(self.grades).collect();
+        positions.sort_unstable();
+        positions
+    }
+}
+
 fn read_judgements(
     source: &dyn Source,
-    columns: [usize; 3],
-    wide: bool,
+    columns: &Columns,
     queries: usize,
 ) -> Result<Vec<Judgement>, ReadError> {
     let path = source.path();
     let mut judgements = Vec::new();
     let mut judged = vec![false; queries];
-    let mut next_row = 0;
-    let rows_per_batch = ReadOptions::default().rows_per_batch(source.row_bytes(&columns));
-    let mut order = columns;
-    order.sort_unstable();
-    for batch in source.read(&columns, rows_per_batch)? {
+    let mut first_row = 0;
+    let positions = columns.positions();
+    let rows_per_batch = ReadOptions::default().rows_per_batch(source.row_bytes(&positions));
+    for batch in source.read(&positions, rows_per_batch)? {
         let batch = batch?;
-        let places = columns.map(|position| Place {
-            path,
-            column: source.fields()[position].name(),
-            first_row: next_row,
-        });
-        let arrays = columns.map(|position| {
-            let at = order.partition_point(|&other| other < position);
-            batch.column(at).as_ref()
-        });
-        let rows = Rows::decode(places, arrays, wide)?;
-        rows.check_queries(places[0], wide, &mut judged)?;
-        rows.judgements(places[2], &mut judgements)?;
-        next_row += batch.num_rows() as u64;
+        let column = |position: usize| {
+            let place = Place { path, column: source.fields()[position].name(), first_row };
+            let at = positions.partition_point(|&other| other < position);
+            (place, batch.column(at).as_ref())
+        };
+        let (queries, items) = (column(columns.queries), column(columns.items));
+        let grades = columns.grades.map(column);
+        let rows = Rows::decode(queries, items, grades, columns.wide)?;
+        rows.check_queries(queries.0, columns.wide, &mut judged)?;
+        rows.judgements(grades.map_or(items.0, |grades| grades.0), &mut judgements)?;
+        first_row += batch.num_rows() as u64;
     }
     Ok(judgements)
 }
@@ -134,29 +158,34 @@ struct Rows {
 }
 
 impl Rows {
-    /// Decodes the columns of queries, items and grades.
+    /// Decodes the columns of queries, items and, if there are some, grades.
     fn decode(
-        [query, item, grade]: [Place<'_>; 3],
-        [query_array, item_array, grade_array]: [&dyn Array; 3],
+        (query, query_array): (Place<'_>, &dyn Array),
+        (item, item_array): (Place<'_>, &dyn Array),
+        graded: Option<(Place<'_>, &dyn Array)>,
         wide: bool,
     ) -> Result<Self, ReadError> {
         let (mut queries, mut items, mut grades) = (Vec::new(), Vec::new(), Vec::new());
         unsigned(query, query_array, &mut queries)?;
-        if !wide {
+        let lens = if wide {
+            list_of_unsigned(item, item_array, &mut items)?
+        } else {
             unsigned(item, item_array, &mut items)?;
-            unsigned(grade, grade_array, &mut grades)?;
-            return Ok(Self { lens: vec![1; queries.len()], queries, items, grades });
-        }
-        let lens = list_of_unsigned(item, item_array, &mut items)?;
-        let grade_lens = list_of_unsigned(grade, grade_array, &mut grades)?;
-        match (0..lens.len()).find(|&row| lens[row] != grade_lens[row]) {
-            None => Ok(Self { queries, lens, items, grades }),
-            Some(row) => {
-                let expected = format!("{} grades, one an item", lens[row]);
-                let found = grade_lens[row].to_string();
-                Err(grade.malformed(grade.row(row), expected, found))
+            vec![1; queries.len()]
+        };
+        match graded {
+            None => grades.resize(items.len(), 1),
+            Some((grade, array)) if !wide => unsigned(grade, array, &mut grades)?,
+            Some((grade, array)) => {
+                let grade_lens = list_of_unsigned(grade, array, &mut grades)?;
+                if let Some(row) = (0..lens.len()).find(|&row| lens[row] != grade_lens[row]) {
+                    let expected = format!("{} grades, one an item", lens[row]);
+                    let found = grade_lens[row].to_string();
+                    return Err(grade.malformed(grade.row(row), expected, found));
+                }
             }
         }
+        Ok(Self { queries, lens, items, grades })
     }
 
     /// Holds the queries against those that there are; in wide form each has one row.
@@ -183,7 +212,7 @@ impl Rows {
         Ok(())
     }
 
-    /// Appends the judgements; `place` is that of the grades.
+    /// Appends the judgements; `place` is that of the grades, if there are some.
     fn judgements(self, place: Place<'_>, into: &mut Vec<Judgement>) -> Result<(), ReadError> {
         let mut pairs = self.items.into_iter().zip(self.grades);
         for (at, (query, len)) in self.queries.into_iter().zip(self.lens).enumerate() {

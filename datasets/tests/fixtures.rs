@@ -9,8 +9,9 @@ use common::{
     DIM, ELEMENTS, ROWS, Value, Whole, fixture, padded, read, read_table, read_with, vectors,
 };
 use vicinage_datasets::{
-    AttributeColumns, Batch, Element, InputSpec, ReadOptions, Shape, WriteOptions, create, open,
-    open_table, read_distances, read_ids, read_relevance, write_distances, write_ids,
+    AttributeBatch, AttributeColumns, AttributeField, AttributeValues, Batch, Element, I64ListColumn,
+    InputSpec, ReadOptions, Shape, TableBatch, WriteOptions, create, create_table, open, open_table,
+    read_distances, read_ids, read_relevance, write_distances, write_ids,
 };
 
 fn shape(element: Element) -> Shape {
@@ -183,6 +184,42 @@ fn both_forms_of_relevance_read_the_same() {
         assert_eq!((relevance.judged(1), relevance.judged(3)), (&[][..], &[][..]));
         assert_eq!((relevance.grade(0, 9), relevance.grade(0, 8)), (Some(2), None));
     }
+}
+
+#[test]
+fn interactions_are_relevance_without_grades() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, columns: &[(&str, AttributeValues)]| {
+        let path = folder.path().join(name);
+        let (mut fields, mut attributes) = (Vec::new(), Vec::new());
+        for (name, values) in columns {
+            let (name, values) = ((*name).to_owned(), values.clone());
+            fields.push(AttributeField { name: name.clone(), kind: values.kind() });
+            attributes.push(AttributeBatch { name, values });
+        }
+        let rows = columns[0].1.len();
+        let mut writer = create_table(&path, None, &fields).unwrap();
+        writer.write(&TableBatch { first_row: 0, rows, ids: None, attributes }).unwrap();
+        writer.finish().unwrap();
+        path
+    };
+    let numbers = |values: &[i64]| AttributeValues::I64(values.iter().copied().map(Some).collect());
+    let (query, item) = (("query", numbers(&[2, 0, 2, 2])), ("item_id", numbers(&[5, 9, 5, 3])));
+    let path = write("long.parquet", &[query.clone(), item.clone(), ("time", numbers(&[4; 4]))]);
+    let taken = read_relevance(&path, 3).unwrap();
+    assert_eq!(taken.judged(0), [(9, 1)]);
+    assert_eq!((taken.judged(1), taken.judged(2)), (&[][..], &[(3, 1), (5, 1)][..]));
+    // With grades, an item that is named twice could have two.
+    let path = write("graded.parquet", &[query, item, ("grade", numbers(&[1; 4]))]);
+    assert!(read_relevance(&path, 3).unwrap_err().to_string().contains("to judge each item once"));
+    let mut lists = I64ListColumn::default();
+    [Some(&[7, 4, 7][..]), Some(&[])].into_iter().for_each(|list| lists.push(list));
+    let path = write(
+        "wide.parquet",
+        &[("query", numbers(&[1, 0])), ("item_ids", AttributeValues::I64List(lists))],
+    );
+    let taken = read_relevance(&path, 2).unwrap();
+    assert_eq!((taken.judged(0), taken.judged(1)), (&[][..], &[(4, 1), (7, 1)][..]));
 }
 
 #[test]

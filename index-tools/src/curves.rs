@@ -6,6 +6,7 @@ use std::fmt::{self, Display};
 
 use clap::ValueEnum;
 use serde::Serialize;
+use vicinage::eval::bootstrap::{SplitMix64, quantile};
 
 use crate::results::Point;
 use crate::units::count;
@@ -260,21 +261,17 @@ pub(crate) struct Interval {
 /// The median of `values`, one a round, and its bootstrap interval: rounds drawn anew with a
 /// seeded generator. `values` has at least one.
 pub(crate) fn median_interval(values: &[f64], seed: u64) -> Interval {
-    let mut state = seed;
+    let mut random = SplitMix64::new(seed);
     let mut drawn = vec![0.0; values.len()];
     let mut medians: Vec<f64> = (0..DRAWS)
         .map(|_| {
-            drawn.fill_with(|| values[(split_mix(&mut state) % values.len() as u64) as usize]);
+            drawn.fill_with(|| values[(random.next_u64() % values.len() as u64) as usize]);
             median(&mut drawn)
         })
         .collect();
     medians.sort_by(f64::total_cmp);
-    let rank = |share: f64| {
-        let rank = share * (DRAWS - 1) as f64;
-        let (below, above) = (medians[rank.floor() as usize], medians[rank.ceil() as usize]);
-        below + (above - below) * rank.fract()
-    };
-    Interval { median: median(&mut values.to_vec()), low: rank(0.025), high: rank(0.975) }
+    let [low, high] = [0.025, 0.975].map(|share| quantile(&medians, share));
+    Interval { median: median(&mut values.to_vec()), low, high }
 }
 
 /// The middle value, or the mean of the middle two. Sorts `values`.
@@ -284,21 +281,12 @@ pub(crate) fn median(values: &mut [f64]) -> f64 {
     if values.len() % 2 == 1 { values[half] } else { (values[half - 1] + values[half]) / 2.0 }
 }
 
-/// The next number of Vigna's SplitMix64.
-fn split_mix(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn draw(state: &mut u64) -> f64 {
-        (split_mix(state) >> 11) as f64 / (1u64 << 53) as f64
+    fn draw(random: &mut SplitMix64) -> f64 {
+        (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// What no other point beats: as good in both and better in one, or the same and before it.
@@ -331,10 +319,10 @@ mod tests {
     #[test]
     fn fronts_and_readings_are_those_of_a_naive_search() {
         for seed in 0..400_u64 {
-            let mut state = seed;
-            let many = 1 + (split_mix(&mut state) % 30) as usize;
+            let mut random = SplitMix64::new(seed);
+            let many = 1 + (random.next_u64() % 30) as usize;
             // Coarse values, so that points share a recall or a speed.
-            let mut coarse = |steps: f64| (draw(&mut state) * steps).ceil() / steps;
+            let mut coarse = |steps: f64| (draw(&mut random) * steps).ceil() / steps;
             let points: Vec<_> = (0..many).map(|_| (coarse(20.0), coarse(15.0) * 1e4)).collect();
             let front: Vec<_> = pareto(&points).into_iter().map(|at| points[at]).collect();
             assert_eq!(front, naive_front(&points), "seed {seed}");

@@ -21,12 +21,13 @@ use crate::build::{failed, summary};
 use crate::exit::Failure;
 use crate::input::Items;
 use crate::interrupt::Interrupt;
-use crate::measure::{Answers, ask, recall, usefulness};
+use crate::measure::{Answers, Plain, ask, recall};
 use crate::progress::Reporter;
 use crate::queries::Queries;
 use crate::shortlist::{plain, score};
 use crate::text::{BOLD, DIM, Table, fields, heading, print, styled, wrapped};
 use crate::units;
+use crate::usefulness::mean_usefulness;
 
 /// The name that the set has in paths.
 pub(crate) const NAME: &str = "onet-jobs";
@@ -215,10 +216,10 @@ fn measure(
     const MOST: usize = 100;
     let exact = SearchParams { exact: true, ..SearchParams::top(MOST) };
     let walk = SearchParams { ef: Some(EF), ..SearchParams::top(MOST) };
-    let (truth, exact_speed) = ask(index, queries, &exact, report)?;
-    let (found, walk_speed) = ask(index, queries, &walk, report)?;
+    let plain = Plain { engine: index, queries };
+    let (truth, exact_speed) = ask(&plain, &exact, report)?;
+    let (found, walk_speed) = ask(&plain, &walk, report)?;
     let metric = index.info().metric;
-    let judged = |query| relevance.judged(query);
     let mut text = String::new();
     let members = units::count(queries.rows() as u64);
     heading(&mut text, &format!("How good the answers are, over {members} test members"));
@@ -234,13 +235,14 @@ fn measure(
     let lines =
         [("exact".to_owned(), &truth, exact_speed), (format!("ef {EF}"), &found, walk_speed)];
     for (name, answers, speed) in lines {
+        let first = mean_usefulness(answers, relevance, 10);
         table.row([
             name,
             units::share(recall(metric, answers, &truth, 10).id),
             units::share(recall(metric, answers, &truth, MOST).id),
-            units::share(usefulness(answers, judged, MOST).ndcg),
-            units::share(usefulness(answers, judged, 10).precision),
-            units::share(usefulness(answers, judged, 10).hit_rate),
+            units::share(mean_usefulness(answers, relevance, MOST).ndcg),
+            units::share(first.precision),
+            units::share(first.hit_rate),
             units::seconds(speed.mean_seconds),
         ]);
     }

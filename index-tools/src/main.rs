@@ -3,7 +3,8 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `sweep/` | the verb of that name: recall and speed over builds and parameters |
-//! | `plan`, `build`, `inspect`, `tune` (and `repair`), `verify`, `convert`, `truth`, `query`, `eval`, `skew`, `compare`, `demo`, `completions` | the verbs |
+//! | `plan`, `build`, `inspect`, `tune` (and `repair`), `verify`, `convert`, `truth`, `query`, `skew`, `compare`, `demo`, `completions` | the verbs |
+//! | `eval/` | the verb of that name: an index against exact answers, or against what users took |
 //! | `datasets/` | the verb of that name: list, fetch, generate, describe |
 //! | `plot/` | the verb of that name: pictures and reports of results |
 //! | `ann` | metrics and distances in the words of ann-benchmarks |
@@ -12,7 +13,7 @@
 //! | `queries` | query vectors |
 //! | `space` | of what model vectors are: `space.toml` |
 //! | `calibration`, `learned` | what effort reaches which recall, and what was learned from queries, as tables |
-//! | `measure` | asking many queries; recall, usefulness, speed |
+//! | `measure`, `usefulness` | asking many queries: speed and recall; usefulness by judgements |
 //! | `results`, `curves` | result lines: what was measured; fronts of recall and speed |
 //! | `workload/` | filtered workloads: read, written, asked |
 //! | `runbook/` | streams of updates: their truth, and a replay |
@@ -60,6 +61,7 @@ mod text;
 mod truth;
 mod tune;
 mod units;
+mod usefulness;
 mod verify;
 mod workload;
 

@@ -1,16 +1,15 @@
-//! Asking an index many queries, and how good and how fast the answers were.
+//! Asking an index many queries, how fast the answers came, and their recall.
 
 use std::fmt::Display;
 use std::time::Instant;
 
 use serde::Serialize;
 use vicinage::eval::metrics;
-use vicinage::eval::metrics::Judged;
 use vicinage::index::{Account, Hit, Index, Scratch, SearchParams};
 use vicinage::progress::Progress;
 use vicinage::scan::Found;
 use vicinage::types::Metric;
-use vicinage_datasets::{IdMatrix, InputSpec};
+use vicinage_datasets::{IdMatrix, InputSpec, Relevance};
 
 use crate::exit::{Exit, Failure};
 use crate::progress::Reporter;
@@ -77,6 +76,11 @@ impl Answers {
         Ok(())
     }
 
+    /// How many queries were answered.
+    pub(crate) fn queries(&self) -> usize {
+        self.ends.len()
+    }
+
     fn append(&mut self, other: Answers) {
         let offset = self.ids.len();
         self.ids.extend(other.ids);
@@ -135,35 +139,6 @@ impl Speed {
             queries_per_second: queries / total.max(1e-9),
         }
     }
-}
-
-/// Asks every query on this thread, and takes the time of each.
-pub(crate) fn ask(
-    index: &Index,
-    queries: &Queries,
-    params: &SearchParams,
-    report: &Reporter,
-) -> Result<(Answers, Speed), Failure> {
-    let (mut scratch, mut hits) = (Scratch::default(), Vec::new());
-    for row in 0..queries.rows().min(WARM_UP) {
-        index.search(&mut scratch, queries.row(row), params, &mut hits)?;
-    }
-    let name = if params.exact { "exact" } else { "search" };
-    report.start_step(name, queries.rows() as u64, "queries");
-    let mut answers = Answers::default();
-    let mut nanos = Vec::with_capacity(queries.rows());
-    for row in 0..queries.rows() {
-        if row % AT_A_TIME == 0 {
-            report.interrupt().check()?;
-        }
-        let started = Instant::now();
-        index.search(&mut scratch, queries.row(row), params, &mut hits)?;
-        nanos.push(started.elapsed().as_nanos() as u64);
-        answers.push(index.info().metric, &hits);
-        report.advance(1);
-    }
-    report.finish();
-    Ok((answers, Speed::of(nanos)))
 }
 
 /// Something that answers queries: an index in this process, or a server.
@@ -231,6 +206,14 @@ pub(crate) trait Questions: Sync {
     ) -> Result<Account, Failure>;
 }
 
+/// Questions whose answers are looked at.
+pub(crate) trait Answered: Questions {
+    fn metric(&self) -> Metric;
+
+    /// The last answer, best first.
+    fn hits(session: &Self::Session) -> &[Hit];
+}
+
 /// Every query of a file, unfiltered.
 pub(crate) struct Plain<'a, E> {
     pub(crate) engine: &'a E,
@@ -258,17 +241,101 @@ impl<E: Engine> Questions for Plain<'_, E> {
     }
 }
 
-/// The exact `k` nearest items of every query, on `threads` threads.
+impl<E: Engine> Answered for Plain<'_, E> {
+    fn metric(&self) -> Metric {
+        self.engine.metric()
+    }
+
+    fn hits(session: &E::Session) -> &[Hit] {
+        E::hits(session)
+    }
+}
+
+/// Every query of a file, each without the items that its user has had already.
+pub(crate) struct Excluding<'a> {
+    pub(crate) index: &'a Index,
+    pub(crate) queries: &'a Queries,
+    /// Items of each query; none where nothing is excluded.
+    pub(crate) excluded: Option<&'a Relevance>,
+}
+
+impl Questions for Excluding<'_> {
+    type Session = (Scratch, Vec<Hit>);
+
+    fn len(&self) -> usize {
+        self.queries.rows()
+    }
+
+    fn session(&self) -> Self::Session {
+        Self::Session::default()
+    }
+
+    /// Nodes are looked up here, as for a user who comes along with the list.
+    fn ask(
+        &self,
+        (scratch, hits): &mut Self::Session,
+        at: usize,
+        params: &SearchParams,
+    ) -> Result<Account, Failure> {
+        let (index, query) = (self.index, self.queries.row(at));
+        let listed = self.excluded.map_or(&[][..], |excluded| excluded.judged(at));
+        let items: Vec<u64> = listed.iter().map(|&(item, _)| item).collect();
+        let restriction = index.restriction(None, &items)?;
+        Ok(match restriction.among() {
+            Some(among) => index.search_among(scratch, query, params, &among, hits)?,
+            None => index.search(scratch, query, params, hits)?,
+        })
+    }
+}
+
+impl Answered for Excluding<'_> {
+    fn metric(&self) -> Metric {
+        self.index.info().metric
+    }
+
+    fn hits((_, hits): &Self::Session) -> &[Hit] {
+        hits
+    }
+}
+
+/// Asks every question on this thread, and takes the time of each.
+pub(crate) fn ask<Q: Answered>(
+    questions: &Q,
+    params: &SearchParams,
+    report: &Reporter,
+) -> Result<(Answers, Speed), Failure> {
+    let (mut session, count) = (questions.session(), questions.len());
+    for at in 0..count.min(WARM_UP) {
+        questions.ask(&mut session, at, params)?;
+    }
+    let name = if params.exact { "exact" } else { "search" };
+    report.start_step(name, count as u64, "queries");
+    let mut answers = Answers::default();
+    let mut nanos = Vec::with_capacity(count);
+    for at in 0..count {
+        if at % AT_A_TIME == 0 {
+            report.interrupt().check()?;
+        }
+        let started = Instant::now();
+        questions.ask(&mut session, at, params)?;
+        nanos.push(started.elapsed().as_nanos() as u64);
+        answers.push(questions.metric(), Q::hits(&session));
+        report.advance(1);
+    }
+    report.finish();
+    Ok((answers, Speed::of(nanos)))
+}
+
+/// The exact `k` nearest items of every question, on `threads` threads.
 pub(crate) fn exact(
-    index: &Index,
-    queries: &Queries,
+    questions: &impl Answered,
     k: usize,
     threads: usize,
     report: &Reporter,
 ) -> Result<Answers, Failure> {
-    report.start("truth", Some(queries.rows() as u64), "queries");
+    report.start("truth", Some(questions.len() as u64), "queries");
     let params = SearchParams { exact: true, ..SearchParams::top(k) };
-    let (answers, _) = answer_all(index, queries, &params, threads, report)?;
+    let (answers, _) = answer_all(questions, &params, threads, report)?;
     report.finish();
     Ok(answers)
 }
@@ -280,20 +347,19 @@ pub(crate) struct Work {
     pub(crate) visited: u64,
 }
 
-/// The answers to all queries, on `threads` threads, as part of a stage of `report`.
-pub(crate) fn answer_all<E: Engine>(
-    engine: &E,
-    queries: &Queries,
+/// The answers to all questions, on `threads` threads, as part of a stage of `report`.
+pub(crate) fn answer_all<Q: Answered>(
+    questions: &Q,
     params: &SearchParams,
     threads: usize,
     report: &Reporter,
 ) -> Result<(Answers, Work), Failure> {
-    let share = queries.rows().div_ceil(threads.max(1)).max(1);
-    let rows: Vec<usize> = (0..queries.rows()).collect();
+    let share = questions.len().div_ceil(threads.max(1)).max(1);
+    let rows: Vec<usize> = (0..questions.len()).collect();
     let parts: Vec<Result<(Answers, Work), Failure>> = std::thread::scope(|scope| {
         let workers: Vec<_> = rows
             .chunks(share)
-            .map(|rows| scope.spawn(move || answer_part(engine, queries, rows, params, report)))
+            .map(|rows| scope.spawn(move || answer_part(questions, rows, params, report)))
             .collect();
         workers
             .into_iter()
@@ -315,21 +381,20 @@ pub(crate) fn panicked() -> Failure {
     Failure::new(Exit::Internal, "a searching thread panicked")
 }
 
-fn answer_part<E: Engine>(
-    engine: &E,
-    queries: &Queries,
+fn answer_part<Q: Answered>(
+    questions: &Q,
     rows: &[usize],
     params: &SearchParams,
     report: &Reporter,
 ) -> Result<(Answers, Work), Failure> {
-    let mut session = engine.session();
+    let mut session = questions.session();
     let (mut answers, mut work) = (Answers::default(), Work::default());
     for &row in rows {
         report.interrupt().check()?;
-        let account = engine.ask(&mut session, queries.row(row), params)?;
+        let account = questions.ask(&mut session, row, params)?;
         work.distances += account.distances;
         work.visited += account.visited;
-        answers.push(engine.metric(), E::hits(&session));
+        answers.push(questions.metric(), Q::hits(&session));
         report.advance(1);
     }
     Ok((answers, work))
@@ -360,43 +425,24 @@ pub(crate) struct Recall {
     pub(crate) distance: f64,
 }
 
-/// Recall at `k`.
+/// Recall at `k` over all queries.
 pub(crate) fn recall(metric: Metric, found: &Answers, truth: &Answers, k: usize) -> Recall {
-    let queries = truth.ends.len();
+    recall_over(metric, found, truth, k, 0..truth.queries())
+}
+
+/// Recall at `k` over some queries.
+pub(crate) fn recall_over(
+    metric: Metric,
+    found: &Answers,
+    truth: &Answers,
+    k: usize,
+    queries: impl ExactSizeIterator<Item = usize> + Clone,
+) -> Recall {
     let by_id = |query| metrics::recall_by_id(found.ids(query, k), truth.ids(query, k));
     let by_distance = |query| {
         metrics::recall_by_distance(metric, found.distances(query, k), truth.distances(query, k))
     };
-    Recall { id: mean((0..queries).map(by_id)), distance: mean((0..queries).map(by_distance)) }
-}
-
-/// How useful the first answers are, by graded judgements. Over the queries for which something
-/// is relevant.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(crate) struct Usefulness {
-    pub(crate) ndcg: f64,
-    pub(crate) precision: f64,
-    pub(crate) hit_rate: f64,
-    pub(crate) judged_queries: usize,
-}
-
-/// Usefulness at `k`; `judged` gives the judgements of a query.
-pub(crate) fn usefulness<'a>(
-    found: &Answers,
-    judged: impl Fn(usize) -> Judged<'a>,
-    k: usize,
-) -> Usefulness {
-    let relevant = |query: &usize| judged(*query).iter().any(|&(_, grade)| grade > 0);
-    let queries: Vec<usize> = (0..found.ends.len()).filter(relevant).collect();
-    let over = |measure: fn(&[u64], Judged<'_>, usize) -> f64| {
-        mean(queries.iter().map(|&query| measure(found.ids(query, k), judged(query), k)))
-    };
-    Usefulness {
-        ndcg: over(metrics::ndcg),
-        precision: over(metrics::precision),
-        hit_rate: over(metrics::hit_rate),
-        judged_queries: queries.len(),
-    }
+    Recall { id: mean(queries.clone().map(by_id)), distance: mean(queries.map(by_distance)) }
 }
 
 pub(crate) fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {

@@ -1,5 +1,6 @@
-//! Measures of one answer against what was right. All lie in `0..=1`, larger is better; a mean
-//! over queries is the caller's.
+//! Measures of one answer: against what was right, and of its items among each other. Larger is
+//! better, or more of what the name says; all but [`novelty`] lie in `0..=1`. A mean over queries is
+//! the caller's, and so are intervals: see [`super::bootstrap`].
 
 use crate::types::{ItemId, Metric};
 
@@ -68,6 +69,79 @@ pub fn hit_rate(found: &[ItemId], judged: Judged<'_>, k: usize) -> f64 {
     f64::from(u8::from(found.iter().take(k).any(|id| grade(judged, *id) > 0)))
 }
 
+/// Share of the relevant items that are among the first `k` answers. Where more than `k` items are
+/// relevant it cannot reach 1 but only `k / relevant`; some programs divide by the smaller of the two
+/// instead, which would call a list of `k` relevant items perfect however many it leaves out. 0 where
+/// nothing is relevant.
+pub fn recall(found: &[ItemId], judged: Judged<'_>, k: usize) -> f64 {
+    let relevant = judged.iter().filter(|(_, grade)| *grade > 0).count();
+    let hits = found.iter().take(k).filter(|id| grade(judged, **id) > 0).count();
+    if relevant == 0 { 0.0 } else { ratio(hits, relevant) }
+}
+
+/// One over the rank, from 1, of the first relevant of the first `k` answers; 0 where none is. Its
+/// mean over queries is MRR@k (Voorhees, TREC-8 1999).
+pub fn reciprocal_rank(found: &[ItemId], judged: Judged<'_>, k: usize) -> f64 {
+    let first = found.iter().take(k).position(|id| grade(judged, *id) > 0);
+    first.map_or(0.0, |at| 1.0 / (at as f64 + 1.0))
+}
+
+/// Area under the ROC curve: the chance that a relevant item scores higher than another, ties
+/// counted half (Hanley & McNeil, Radiology 1982); 0.5 is chance. Scores are larger-is-better. It
+/// judges scores, not a list: a search changes nothing of it. `None` without a relevant item, or
+/// without another. Cost: O((r + m) log r) for r relevant and m others, in any order.
+pub fn auc(relevant: &[f32], others: impl IntoIterator<Item = f32>) -> Option<f64> {
+    let mut sorted = relevant.to_vec();
+    sorted.sort_unstable_by(f32::total_cmp);
+    // Wins count two and ties one, so that the sum stays whole.
+    let (mut halves, mut count) = (0_u64, 0_u64);
+    for score in others {
+        let below_or_tied = sorted.partition_point(|&other| other <= score);
+        let below = sorted[..below_or_tied].partition_point(|&other| other < score);
+        halves += 2 * (sorted.len() - below_or_tied) as u64 + (below_or_tied - below) as u64;
+        count += 1;
+    }
+    let pairs = sorted.len() as u64 * count;
+    (pairs > 0).then(|| halves as f64 / (2.0 * pairs as f64))
+}
+
+/// Intra-list diversity: the mean of 1 − cosine over all pairs of the list, whose vectors are
+/// `[k, dim]`, row-major (Smyth & McClave, ICCBR 2001; Ziegler et al., WWW 2005, have the similarity).
+/// 0 where all point the same way, 1 where each is square to each, up to 2 where two are opposed. A
+/// zero vector has cosine 0 with all. `None` for fewer than two items. Cost: O(k · dim), for the
+/// cosines of all pairs sum to `(|Σu|² − Σ|u|²) / 2` over the unit vectors `u`.
+pub fn diversity(vectors: &[f32], dim: usize) -> Option<f64> {
+    let k = vectors.len() / dim.max(1);
+    if k < 2 {
+        return None;
+    }
+    let (mut sum, mut squares) = (vec![0.0_f64; dim], 0.0);
+    for vector in vectors.chunks_exact(dim) {
+        let square: f64 = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+        if square > 0.0 {
+            let scale = square.sqrt().recip();
+            sum.iter_mut().zip(vector).for_each(|(sum, &x)| *sum += f64::from(x) * scale);
+            squares += 1.0;
+        }
+    }
+    let cosines = sum.iter().map(|x| x * x).sum::<f64>() - squares;
+    Some(1.0 - cosines / (k as f64 * (k as f64 - 1.0)))
+}
+
+/// Mean self-information of the items of a list, in bits: −log2 of the share that each has of all
+/// interactions, `count / total` (Zhou et al., PNAS 2010; Castells, Hurley & Vargas, Recommender
+/// Systems Handbook 2015). An item that nobody took counts as taken once, so that it is as new as
+/// anything gets and not infinitely so. From 0, where one item had all of it, to log2(total); more is
+/// farther from what everybody takes. `None` for an empty list.
+pub fn novelty(counts: impl IntoIterator<Item = f64>, total: f64) -> Option<f64> {
+    let (mut bits, mut items) = (0.0, 0_usize);
+    for count in counts {
+        bits -= (count.max(1.0) / total).log2();
+        items += 1;
+    }
+    (items > 0).then(|| bits / items as f64)
+}
+
 /// `part / whole`; 1 where nothing was asked for.
 fn ratio(part: usize, whole: usize) -> f64 {
     if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
@@ -107,5 +181,31 @@ mod tests {
         assert_eq!(precision(&[5], &judged, 2), 0.5);
         assert_eq!(hit_rate(&[1, 5], &judged, 1), 0.0);
         assert_eq!(hit_rate(&[1, 5], &judged, 2), 1.0);
+        // A grade of 0 is no more than not being judged.
+        let judged = [(3, 0), (5, 2), (8, 1)];
+        assert_eq!(recall(&[3, 5, 1], &judged, 3), 0.5);
+        assert_eq!(recall(&[5, 8], &judged, 1), 0.5);
+        assert_eq!(recall(&[3], &[(3, 0)], 1), 0.0);
+        assert_eq!(reciprocal_rank(&[3, 1, 8, 5], &judged, 4), 1.0 / 3.0);
+        assert_eq!(reciprocal_rank(&[3, 1, 8, 5], &judged, 2), 0.0);
+    }
+
+    #[test]
+    fn auc_counts_pairs_and_half_of_ties() {
+        assert_eq!(auc(&[2.0, 1.0], [1.0, 0.0, 3.0]), Some((1.5 + 2.0 + 0.0) / 6.0));
+        assert_eq!(auc(&[0.0], [-0.0]), Some(0.5));
+        assert_eq!((auc(&[], [1.0]), auc(&[1.0], [])), (None, None));
+    }
+
+    #[test]
+    fn lists_have_diversity_and_novelty() {
+        // Pairs: square, square, opposed.
+        let vectors = [2.0, 0.0, 0.0, 0.5, 0.0, -3.0];
+        assert!((diversity(&vectors, 2).unwrap() - (1.0 + 1.0 + 2.0) / 3.0).abs() < 1e-12);
+        assert_eq!(diversity(&[1.0, 0.0, 0.0, 0.0], 2), Some(1.0));
+        assert_eq!((diversity(&[1.0, 0.0], 2), diversity(&[], 2)), (None, None));
+        // 8/16, 1/16, and none as 1/16.
+        assert_eq!(novelty([8.0, 1.0, 0.0], 16.0), Some((1.0 + 4.0 + 4.0) / 3.0));
+        assert_eq!(novelty([], 16.0), None);
     }
 }

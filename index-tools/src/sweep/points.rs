@@ -179,7 +179,8 @@ fn judge<E: Engine>(
     let Ground { queries, k, .. } = *ground;
     report.start_step("judge", queries.rows() as u64, "queries");
     let params = search.search(k);
-    let (found, work) = answer_all(&subject.engine, queries, &params, threads_or_cores(0), report)?;
+    let plain = Plain { engine: &subject.engine, queries };
+    let (found, work) = answer_all(&plain, &params, threads_or_cores(0), report)?;
     report.finish();
     let each = |sum: u64| Some(sum as f64 / queries.rows() as f64);
     Ok(Judged {
@@ -356,11 +357,11 @@ impl Ground<'_> {
         if best.first_pass.is_empty() {
             return Ok(());
         }
-        let (engine, params) = (open.questions.engine, open.way.search.search(self.k));
+        let (plain, params) = (&open.questions, open.way.search.search(self.k));
         report.start_step("answers", self.queries.rows() as u64, "queries");
-        let (answers, _) = answer_all(engine, self.queries, &params, threads_or_cores(0), report)?;
+        let (answers, _) = answer_all(plain, &params, threads_or_cores(0), report)?;
         report.finish();
-        ann_benchmarks::write(folder, point, engine.metric(), &answers, &best.first_pass)
+        ann_benchmarks::write(folder, point, plain.engine.metric(), &answers, &best.first_pass)
     }
 }
 

@@ -117,9 +117,10 @@ impl Loaded {
     ) -> Result<Map<String, Value>, Failure> {
         search.check()?;
         let params = search.search(k);
+        let plain = Plain { engine: &self.index, queries: &self.queries };
         let (mut distances, mut visited) = (Value::Null, Value::Null);
         if let Some(path) = ids {
-            let (answers, work) = answer_all(&self.index, &self.queries, &params, 1, report)?;
+            let (answers, work) = answer_all(&plain, &params, 1, report)?;
             let rows = self.queries.rows();
             distances = json!(work.distances as f64 / rows as f64);
             visited = json!(work.visited as f64 / rows as f64);
@@ -134,7 +135,6 @@ impl Loaded {
                 .map_err(|e| Failure::usage(format!("min_seconds {min_seconds}: {e}")))?,
             pinned: &[],
         };
-        let plain = Plain { engine: &self.index, queries: &self.queries };
         let round = run(&plain, &mut [self.index.session()], spec, report.interrupt())?;
         let [p50_us, p95_us, p99_us, p999_us] = percentiles_us(&round.latencies);
         Ok(Map::from_iter([

@@ -1,4 +1,17 @@
 //! `index-tools eval`: how good and how fast an index answers.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `mod` | the arguments; searches; recall against exact answers |
+//! | `relevance` | usefulness against what users took, and what approximation costs of it |
+//! | `items` | what lists of items are like: diversity, novelty, exposure, groups |
+//! | `auc` | how well the scores tell what users took from the rest |
+//! | `table` | all of it as tables |
+
+mod auc;
+mod items;
+mod relevance;
+mod table;
 
 use std::path::PathBuf;
 
@@ -6,22 +19,21 @@ use clap::{ArgGroup, Args};
 use serde::Serialize;
 use serde_json::json;
 use vicinage::index::{Index, LoadMode, Plan, SearchParams};
-use vicinage_datasets::{InputSpec, Relevance, read_ids, read_relevance};
+use vicinage_datasets::{InputSpec, read_ids};
 
 use crate::args::{FormatArgs, ProgressArgs, threads_or_cores};
-use crate::calibration::{Expected, measured_on};
+use crate::calibration::Expected;
 use crate::exit::Failure;
 use crate::interrupt::Interrupt;
-use crate::measure::{
-    Answers, Recall, Speed, Usefulness, ask, exact, recall, scored_truth, usefulness,
-};
+use crate::measure::{Answers, Plain, Recall, Speed, ask, exact, recall, scored_truth};
 use crate::progress::Reporter;
 use crate::queries::Queries;
 use crate::space::SpaceArgs;
 use crate::sweep::builds::listed;
-use crate::text::{BOLD, DIM, Table, print, print_json, styled};
+use crate::text::{print, print_json};
 use crate::units;
 use crate::workload::{self, Workload};
+use relevance::RelevanceArgs;
 
 /// Sizes of the candidate list where nothing else is said.
 const EF: [usize; 4] = [50, 100, 200, 400];
@@ -36,12 +48,21 @@ Examples:
   index-tools eval jobs --queries users.npy --truth neighbors.npy
   index-tools eval jobs --queries users.npy --target-recall 0.9,0.95,0.99
       whether searches find the share that the calibration says
-  index-tools eval jobs --queries users.npy --relevance relevance.parquet --exact
   index-tools eval jobs --queries users.npy --filters workload --k 10
+  index-tools eval jobs --queries users.npy --relevance heldout.parquet --exclude taken.parquet
+      what users took later, without what they had had before: how useful the answers are, and how
+      much of that approximate searches lose against exact ones
+  index-tools eval jobs --queries users.npy --relevance heldout.parquet --k 10 --ef 50,100 \\
+      --popularity taken_count --group seller --auc full --format json
 
 Recall is the share of the true neighbors found: by id, and by distance as ann-benchmarks has it
-(an answer as close as the kth true neighbor counts). NDCG, precision and hit rate are over the
-queries for which an item is relevant. Times are of single searches on one thread.")]
+(an answer as close as the kth true neighbor counts). With --relevance it is over the queries for
+which something is relevant, as are NDCG, relevant recall (the share of the relevant items found),
+precision, MRR (one over the rank of the first relevant item) and hit rate; diversity (mean 1 -
+cosine of pairs of a list), novelty (bits), coverage and Gini index (of how often items are shown)
+are over all. AUC is the chance that a relevant item scores higher than another. Intervals hold
+95 % of 1,000 bootstrap samples of the queries. docs/benchmarks.md defines each measure. Times are
+of single searches on one thread.")]
 pub(crate) struct EvalArgs {
     /// Directory of the index
     #[arg(value_name = "DIR")]
@@ -52,9 +73,12 @@ pub(crate) struct EvalArgs {
     /// True neighbors of each query, by item id: .npy, .npz, .ibin, .ivecs, .bin or .hdf5
     #[arg(long, value_name = "FILE[#ARRAY]")]
     truth: Option<InputSpec>,
-    /// Graded relevance: Parquet with query, item_ids, grades, or query, item_id, grade
+    /// What is relevant to whom: Parquet with query (the row of --queries), item_ids and maybe grades,
+    /// a row a query; or with query, item_id and maybe grade, a row an interaction
     #[arg(long, value_name = "FILE")]
     relevance: Option<PathBuf>,
+    #[command(flatten)]
+    judging: RelevanceArgs,
     /// Filtered workload, as `datasets generate filters` writes it: its groups are asked one by one, at
     /// the default --ef where none is named
     #[arg(long, value_name = "DIR", conflicts_with_all = ["target_recall"])]
@@ -73,10 +97,11 @@ pub(crate) struct EvalArgs {
     /// Shares of the true neighbors to search for, as hard as the calibration of the index says
     #[arg(long, value_name = "SHARE,…", value_delimiter = ',')]
     target_recall: Vec<f32>,
-    /// Also search exactly
+    /// Also search exactly; with --relevance that is always done, and this takes its time on one thread
     #[arg(long)]
     exact: bool,
-    /// Threads that find the true neighbors where they are not given [default: one a core]
+    /// Threads for what is not timed: true neighbors that are not given, AUC, intervals [default: one a
+    /// core]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     threads: usize,
     #[command(flatten)]
@@ -85,12 +110,6 @@ pub(crate) struct EvalArgs {
     space: SpaceArgs,
     #[command(flatten)]
     format: FormatArgs,
-}
-
-/// What answers are held against.
-enum Standard {
-    Truth(Answers),
-    Relevance(Relevance),
 }
 
 /// How the index is searched.
@@ -110,11 +129,19 @@ struct Line {
     target_recall: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     effort: Option<Expected>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    recall: Option<Recall>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    usefulness: Option<Usefulness>,
-    speed: Speed,
+    recall: Recall,
+    #[serde(flatten)]
+    judged: Option<relevance::Judged>,
+    /// None of an exact search that was not timed.
+    speed: Option<Speed>,
+}
+
+/// What all lines are of.
+struct Ground<'a> {
+    args: &'a EvalArgs,
+    index: &'a Index,
+    queries: &'a Queries,
+    report: &'a Reporter,
 }
 
 pub(crate) fn run(args: &EvalArgs) -> Result<(), Failure> {
@@ -126,42 +153,61 @@ pub(crate) fn run(args: &EvalArgs) -> Result<(), Failure> {
     args.space.check(&index)?;
     let queries = Queries::read(&args.queries)?;
     queries.check_dim(&args.queries, index.info().dim, &args.dir.display().to_string())?;
-    if let Some(dir) = &args.filters {
+    let ground = Ground { args, index: &index, queries: &queries, report: &report };
+    let (json, text) = if let Some(dir) = &args.filters {
         let workload = Workload::read(dir)?;
-        let searches = filtered(args);
-        let (json, text) = workload::report(&workload, &index, &queries, &searches, &report)?;
-        return if args.format.json() { print_json(&json) } else { print(&text) };
-    }
-    let standard = standard(args, &index, &queries, &report)?;
+        workload::report(&workload, &index, &queries, &filtered(args), &report)?
+    } else if let Some(path) = &args.relevance {
+        relevance::report(&ground, path)?
+    } else {
+        against_truth(&ground)?
+    };
+    if args.format.json() { print_json(&json) } else { print(&text) }
+}
+
+/// Recall against exact answers, given or found: as JSON, and as a table.
+fn against_truth(ground: &Ground<'_>) -> Result<(serde_json::Value, String), Failure> {
+    let Ground { args, index, queries, report } = *ground;
+    let plain = Plain { engine: index, queries };
+    let truth = match &args.truth {
+        Some(spec) => truth(args, spec, index, queries)?,
+        None => exact(&plain, args.most(), threads_or_cores(args.threads), report)?,
+    };
     let mut lines = Vec::new();
-    for (k, way) in asked(args) {
+    for (k, way) in asked(args, args.exact) {
+        let (found, speed) = ask(&plain, &way.params(k), report)?;
+        let recall = recall(index.info().metric, &found, &truth, k);
+        lines.push(Line { speed: Some(speed), ..Line::new(index, (k, way), recall)? });
+    }
+    let json = json!({
+        "index": args.dir, "queries": queries.rows(), "results": lines,
+        "calibrated_on": index.calibration().map(|calibration| &calibration.queries_from),
+    });
+    Ok((json, table::of_truth(ground, &lines)))
+}
+
+impl EvalArgs {
+    /// The most items that are asked for.
+    fn most(&self) -> usize {
+        self.k.iter().copied().max().unwrap_or(1)
+    }
+}
+
+impl Line {
+    /// Of a search that was neither judged nor timed yet.
+    fn new(index: &Index, (k, way): (usize, Way), recall: Recall) -> Result<Self, Failure> {
         let params = way.params(k);
         let effort = params.target_recall.map(|recall| index.effort(k, recall)).transpose()?;
-        let (found, speed) = ask(&index, &queries, &params, &report)?;
-        let metric = index.info().metric;
-        let (recall, usefulness) = match &standard {
-            Standard::Truth(truth) => (Some(recall(metric, &found, truth, k)), None),
-            Standard::Relevance(relevance) => {
-                (None, Some(usefulness(&found, |query| relevance.judged(query), k)))
-            }
-        };
-        lines.push(Line {
+        Ok(Self {
             k,
             ef: params.ef,
             target_recall: params.target_recall.map(units::as_written),
             effort: effort.map(Expected::from),
             recall,
-            usefulness,
-            speed,
-        });
+            judged: None,
+            speed: None,
+        })
     }
-    if args.format.json() {
-        return print_json(&json!({
-            "index": args.dir, "queries": queries.rows(), "results": lines,
-            "calibrated_on": index.calibration().map(|calibration| &calibration.queries_from),
-        }));
-    }
-    print(&table(args, &index, &queries, &lines))
 }
 
 /// How a filtered workload is asked.
@@ -186,13 +232,13 @@ impl Way {
     }
 }
 
-/// Every k in every way, each pair once.
-fn asked(args: &EvalArgs) -> Vec<(usize, Way)> {
+/// Every k in every way, each pair once; exact search first, if it is wanted.
+fn asked(args: &EvalArgs, exact: bool) -> Vec<(usize, Way)> {
     let usual: &[usize] = if args.target_recall.is_empty() { &EF } else { &[] };
     let efs = if args.ef.is_empty() { usual } else { &args.ef };
     let mut pairs = Vec::new();
     for &k in &args.k {
-        let exact = args.exact.then_some(Way::Exact).into_iter();
+        let exact = exact.then_some(Way::Exact).into_iter();
         let efs = efs.iter().map(|&ef| Way::Ef(ef.max(k)));
         let recalls = args.target_recall.iter().map(|&recall| Way::Recall(recall));
         for way in exact.chain(efs).chain(recalls) {
@@ -202,23 +248,6 @@ fn asked(args: &EvalArgs) -> Vec<(usize, Way)> {
         }
     }
     pairs
-}
-
-fn standard(
-    args: &EvalArgs,
-    index: &Index,
-    queries: &Queries,
-    report: &Reporter,
-) -> Result<Standard, Failure> {
-    if let Some(path) = &args.relevance {
-        return Ok(Standard::Relevance(read_relevance(path, queries.rows())?));
-    }
-    if let Some(spec) = &args.truth {
-        return Ok(Standard::Truth(truth(args, spec, index, queries)?));
-    }
-    let k = args.k.iter().copied().max().unwrap_or(1);
-    let threads = threads_or_cores(args.threads);
-    Ok(Standard::Truth(exact(index, queries, k, threads, report)?))
 }
 
 /// Reads true neighbors, and checks that they are those of these queries in this index.
@@ -236,61 +265,10 @@ fn truth(
             ids.rows().to_string(),
         ));
     }
-    let most = args.k.iter().copied().max().unwrap_or(1);
+    let most = args.most();
     if ids.k() < most && (ids.k() as u64) < index.info().n {
         return Err(Failure::usage(format!("{spec} has too few neighbors for --k {most}"))
             .expected(format!("--k up to {}", ids.k()), most.to_string()));
     }
     scored_truth(&ids, most, spec, index, queries)
-}
-
-fn table(args: &EvalArgs, index: &Index, queries: &Queries, lines: &[Line]) -> String {
-    let info = index.info();
-    let mut text = format!(
-        "{}  {} items, {}; {} queries, one thread\n",
-        styled(BOLD, args.dir.display()),
-        units::count(info.n),
-        info.metric,
-        units::count(queries.rows() as u64),
-    );
-    let quality: &[&str] = match args.relevance {
-        Some(_) => &["NDCG", "precision", "hit rate"],
-        None => &["recall by id", "by distance"],
-    };
-    let speed = ["mean", "p50", "p99", "queries/s"];
-    let by_recall = !args.target_recall.is_empty();
-    let expected: &[&str] = if by_recall { &["target", "expected"] } else { &[] };
-    let names = ["k", "ef"].iter().chain(expected).chain(quality).chain(&speed);
-    let mut table = Table::new(names);
-    for line in lines {
-        let ef = line.ef.or(line.effort.map(|effort| effort.ef));
-        let mut cells =
-            vec![line.k.to_string(), ef.map_or("exact".to_owned(), |ef| ef.to_string())];
-        if by_recall {
-            let expected = line.effort.map(|effort| units::share(effort.expected_recall));
-            let target = line.target_recall.map(|recall| recall.to_string());
-            cells.extend([target, expected].map(Option::unwrap_or_default));
-        }
-        if let Some(recall) = &line.recall {
-            cells.push(units::share(recall.id));
-            cells.push(units::share(recall.distance));
-        }
-        if let Some(usefulness) = &line.usefulness {
-            let Usefulness { ndcg, precision, hit_rate, .. } = usefulness;
-            cells.extend([ndcg, precision, hit_rate].map(|&share| units::share(share)));
-        }
-        let Speed { mean_seconds, p50_seconds, p99_seconds, queries_per_second } = line.speed;
-        cells.extend([mean_seconds, p50_seconds, p99_seconds].map(units::seconds));
-        cells.push(units::count(queries_per_second.round() as u64));
-        table.row(cells);
-    }
-    table.write(&mut text);
-    if let Some(calibration) = index.calibration().filter(|_| by_recall) {
-        text += &format!("{DIM}what is expected was {}{DIM:#}\n", measured_on(calibration));
-    }
-    if let Some(judged) = lines.iter().find_map(|line| line.usefulness.map(|u| u.judged_queries)) {
-        let judged = units::count(judged as u64);
-        text += &format!("{DIM}something is relevant to {judged} of the queries{DIM:#}\n");
-    }
-    text
 }
