@@ -90,7 +90,8 @@ pub(crate) fn plain(value: &AttributeValue<'_>) -> String {
     }
 }
 
-fn value_json(value: &AttributeValue<'_>) -> Value {
+/// An attribute for programs.
+pub(crate) fn value_json(value: &AttributeValue<'_>) -> Value {
     match value {
         AttributeValue::Null => Value::Null,
         AttributeValue::Bool(value) => json!(value),

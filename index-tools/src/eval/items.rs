@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use vicinage::eval::bootstrap::{Interval, resample};
 use vicinage::eval::catalog::{self, Exposure};
 use vicinage::eval::metrics;
@@ -217,7 +217,7 @@ impl Items<'_> {
         for grouping in &self.groupings {
             let shares = grouping.shares(&exposures);
             ratios.push(shares.iter().map(|share| share.ratio).collect());
-            groups.insert(grouping.column.clone(), to_json(&shares)?);
+            groups.insert(grouping.column.clone(), json!(shares));
         }
         Ok(Beyond {
             diversity: interval(diversity, seed),
