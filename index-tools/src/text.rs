@@ -150,7 +150,7 @@ pub(crate) fn printable(text: &str) -> String {
 }
 
 /// `text` in at most `width` columns, with an ellipsis where it was cut.
-fn cut(text: &str, width: usize) -> String {
+pub(crate) fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }

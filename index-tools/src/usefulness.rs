@@ -23,7 +23,7 @@ pub(crate) struct Useful<T> {
 impl<T> Useful<T> {
     /// What the measures are called in tables, in the order of [`Useful::array`].
     pub(crate) const NAMES: [&str; MEASURES] =
-        ["NDCG", "relevant recall", "precision", "MRR", "hit rate"];
+        ["NDCG", "rel. recall", "precision", "MRR", "hit rate"];
 
     pub(crate) fn from_array(
         [ndcg, relevant_recall, precision, mrr, hit_rate]: [T; MEASURES],

@@ -153,8 +153,9 @@ impl Grouping {
     /// Puts the node that is being read into the group of a value.
     fn add(&mut self, numbers: &mut HashMap<Value, u32>, value: AttributeValue<'_>) {
         let json = value_json(&value);
+        let name = || if json.is_null() { "(none)".to_owned() } else { plain(&value) };
         let number = *numbers.entry(json.clone()).or_insert_with(|| {
-            self.groups.push(Group { name: plain(&value), value: json, items: 0 });
+            self.groups.push(Group { name: name(), value: json.clone(), items: 0 });
             self.groups.len() as u32 - 1
         });
         self.groups[number as usize].items += 1;

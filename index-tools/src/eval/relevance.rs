@@ -22,6 +22,9 @@ use crate::usefulness::{MEASURES, Useful, usefulness};
 /// Bootstrap samples of the queries.
 pub(super) const RESAMPLES: usize = 1_000;
 
+/// What losses are told by.
+const POINT: f64 = 0.01;
+
 /// How answers are judged.
 #[derive(Args)]
 pub(super) struct RelevanceArgs {
@@ -86,9 +89,8 @@ pub(super) struct Costs {
 pub(super) struct Cost {
     /// To exact search, paired by query; below 0 something is lost.
     pub(super) difference: Interval,
-    /// How much of the measure goes with recall, one for one: 0.3 is 0.003 of it for each 0.01 of
-    /// recall. None where recall may be complete.
-    pub(super) lost_per_recall_point: Option<Interval>,
+    /// Of that, what goes with each 0.01 of recall that is lost; none where recall may be complete.
+    pub(super) per_recall_point: Option<Interval>,
 }
 
 /// What is reported beside the lines.
@@ -233,11 +235,14 @@ impl Measured {
 
     /// What it costs to search like this and not exactly.
     fn costs(&self, exact: &Measured) -> Costs {
-        let cost = |at: usize| Cost {
-            difference: self.useful[at].minus(&exact.useful[at]).interval(),
-            lost_per_recall_point: exact.useful[at]
-                .minus(&self.useful[at])
-                .over(&self.recall_lost),
+        let cost = |at: usize| {
+            let difference = self.useful[at].minus(&exact.useful[at]);
+            let per_recall_point = difference.over(&self.recall_lost).map(|all| Interval {
+                mean: all.mean * POINT,
+                low: all.low * POINT,
+                high: all.high * POINT,
+            });
+            Cost { difference: difference.interval(), per_recall_point }
         };
         Costs {
             recall_lost: self.recall_lost.interval(),

@@ -4,11 +4,11 @@ use vicinage::eval::bootstrap::Interval;
 use vicinage::index::Index;
 
 use super::items::Grouping;
-use super::relevance::{Cost, Judged, Summary};
+use super::relevance::{Judged, Summary};
 use super::{Ground, Line};
 use crate::calibration::measured_on;
 use crate::measure::Speed;
-use crate::text::{BOLD, DIM, Table, heading, styled, wrapped};
+use crate::text::{BOLD, DIM, Table, cut, heading, styled, wrapped};
 use crate::units;
 use crate::usefulness::Useful;
 
@@ -148,28 +148,21 @@ fn costs(text: &mut String, lines: &[Line]) {
     heading(text, "What approximation costs: the difference to exact search, in points of 0.01");
     let names = Useful::<f64>::NAMES.into_iter();
     let names = ["k", "search<", "recall by id"].into_iter().chain(names);
-    let mut table = Table::new(names.chain(["NDCG a point of recall"]));
+    let mut table = Table::new(names.chain(["NDCG a point"]));
     for (line, judged) in judged(lines) {
         let Some(costs) = &judged.against_exact else { continue };
         let measures = costs.measures.array();
         let cells = search(line).into_iter().chain([units::share(line.recall.id)]);
         let cells = cells.chain(measures.iter().map(|cost| points(&cost.difference)));
-        table.row(cells.chain([a_point(&costs.measures.ndcg)]));
+        let a_point = costs.measures.ndcg.per_recall_point;
+        table.row(cells.chain([a_point.map_or("–".to_owned(), |part| points(&part))]));
     }
     table.write(text);
     note(
         text,
-        "±: half of the interval that holds 95 % of 1,000 bootstrap samples of the queries; a difference \
-         within it may be chance",
+        "NDCG a point: what goes with each point of recall that is lost. ±: half of the interval that holds \
+         95 % of 1,000 bootstrap samples of the queries; a difference within it may be chance",
     );
-}
-
-/// Points lost for each point of recall.
-fn a_point(cost: &Cost) -> String {
-    cost.lost_per_recall_point.map_or("–".to_owned(), |lost| {
-        let gained = Interval { mean: -lost.mean, low: -lost.high, high: -lost.low };
-        format!("{:+.2} ±{:.2}", gained.mean + 0.0, gained.half_width())
-    })
 }
 
 fn beyond(text: &mut String, lines: &[Line]) {
@@ -210,8 +203,7 @@ fn exposure(text: &mut String, (at, grouping): (usize, &Grouping), lines: &[Line
             let ratio = judged.beyond_accuracy.ratios[at][number];
             ratio.map_or(String::new(), |ratio| format!("{ratio:.3}"))
         });
-        let name: String = group.name.chars().take(NAME_WIDTH).collect();
-        table.row([name, units::count(group.items)].into_iter().chain(ratios));
+        table.row([cut(&group.name, NAME_WIDTH), units::count(group.items)].into_iter().chain(ratios));
     }
     table.write(text);
     let more = grouping.groups.len().saturating_sub(GROUPS_SHOWN);
