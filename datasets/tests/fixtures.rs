@@ -9,9 +9,9 @@ use common::{
     DIM, ELEMENTS, ROWS, Value, Whole, fixture, padded, read, read_table, read_with, vectors,
 };
 use vicinage_datasets::{
-    AttributeBatch, AttributeColumns, AttributeField, AttributeValues, Batch, Element, I64ListColumn,
-    InputSpec, ReadOptions, Shape, TableBatch, WriteOptions, create, create_table, open, open_table,
-    read_distances, read_ids, read_relevance, write_distances, write_ids,
+    AttributeBatch, AttributeColumns, AttributeField, AttributeValues, Batch, Element,
+    I64ListColumn, InputSpec, ReadOptions, Shape, TableBatch, WriteOptions, create, create_table,
+    open, open_table, read_distances, read_ids, read_relevance, write_distances, write_ids,
 };
 
 fn shape(element: Element) -> Shape {

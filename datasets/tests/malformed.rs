@@ -343,7 +343,11 @@ fn neighbours_and_relevance_that_are_broken() {
     relevance("relevance-uneven.parquet", 2, uneven);
     let twice = "row 2: expected query 1 to judge each item once, found item 5 in row 1 and again";
     relevance("relevance-twice.parquet", 2, twice);
-    relevance("fixed-size.parquet", 1, "expected columns `query`, `item_ids` and maybe `grades`, or");
+    relevance(
+        "fixed-size.parquet",
+        1,
+        "expected columns `query`, `item_ids` and maybe `grades`, or",
+    );
 }
 
 #[test]

@@ -202,13 +202,18 @@ mod tests {
         assert!([mean, low, high].iter().all(|value| (value - 3.0).abs() < 1e-9));
         assert!(one.interval().half_width() > 10.0);
         let ratio = one.minus(&two).over(&hits).unwrap();
-        assert!(ratio.low < ratio.mean && ratio.mean < ratio.high && (5.0..7.0).contains(&ratio.mean));
+        assert!(
+            ratio.low < ratio.mean && ratio.mean < ratio.high && (5.0..7.0).contains(&ratio.mean)
+        );
         assert_eq!(hits.over(&hits.minus(&hits)), None);
     }
 
     #[test]
     fn quantiles_lie_between_neighbors() {
         let sorted = [1.0, 2.0, 4.0, 8.0];
-        assert_eq!([0.0, 0.5, 0.75, 1.0].map(|share| quantile(&sorted, share)), [1.0, 3.0, 5.0, 8.0]);
+        assert_eq!(
+            [0.0, 0.5, 0.75, 1.0].map(|share| quantile(&sorted, share)),
+            [1.0, 3.0, 5.0, 8.0]
+        );
     }
 }

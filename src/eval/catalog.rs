@@ -81,7 +81,8 @@ mod tests {
                 })
                 .collect();
             let total: u64 = exposures.iter().sum();
-            let pairs = exposures.iter().flat_map(|&a| exposures.iter().map(move |&b| a.abs_diff(b)));
+            let pairs =
+                exposures.iter().flat_map(|&a| exposures.iter().map(move |&b| a.abs_diff(b)));
             let naive = pairs.sum::<u64>() as f64 / (2.0 * n as f64 * total.max(1) as f64);
             assert!((gini(&exposures) - naive).abs() < 1e-12, "{exposures:?}");
         }

@@ -83,8 +83,11 @@ pub(super) fn auc(
     report.finish();
     let rows: Vec<[f64; 1]> = values.into_iter().flatten().map(|value| [value]).collect();
     let negatives = (kind == AucKind::Sampled).then_some(NEGATIVES);
-    Ok(resample(&rows, RESAMPLES, seed).map(|[sampled]| {
-        Auc { kind, negatives, queries: rows.len(), interval: sampled.interval() }
+    Ok(resample(&rows, RESAMPLES, seed).map(|[sampled]| Auc {
+        kind,
+        negatives,
+        queries: rows.len(),
+        interval: sampled.interval(),
     }))
 }
 

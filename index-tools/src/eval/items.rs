@@ -93,8 +93,10 @@ impl Popularity {
     pub(super) fn read(index: &Index, name: &str) -> Result<Self, Failure> {
         let (column, kind) = column(index, name)?;
         if !matches!(kind, ColumnKind::I64 | ColumnKind::F64) {
-            return Err(Failure::usage(format!("{name:?} does not say how often items were taken"))
-                .expected("an attribute of i64 or f64", kind.name()));
+            return Err(Failure::usage(format!(
+                "{name:?} does not say how often items were taken"
+            ))
+            .expected("an attribute of i64 or f64", kind.name()));
         }
         let mut counts = Vec::with_capacity(index.info().n as usize);
         for node in nodes(index) {
@@ -105,9 +107,11 @@ impl Popularity {
             };
             if !(count >= 0.0 && count.is_finite()) {
                 let item = index.item_id(node);
-                return Err(Failure::data(format!("{name:?} does not say how often items were taken"))
-                    .at(format!("item {item}"))
-                    .expected("a count from 0", count.to_string()));
+                return Err(Failure::data(format!(
+                    "{name:?} does not say how often items were taken"
+                ))
+                .at(format!("item {item}"))
+                .expected("a count from 0", count.to_string()));
             }
             counts.push(count);
         }
@@ -135,7 +139,8 @@ impl Grouping {
         for node in nodes(index) {
             match index.attribute_value(column, node)? {
                 AttributeValue::Tags(tags) if !tags.is_empty() => {
-                    tags.iter().for_each(|tag| grouping.add(&mut numbers, AttributeValue::Text(tag)));
+                    tags.iter()
+                        .for_each(|tag| grouping.add(&mut numbers, AttributeValue::Text(tag)));
                 }
                 AttributeValue::Tags(_) => grouping.add(&mut numbers, AttributeValue::Null),
                 value => grouping.add(&mut numbers, value),
@@ -208,7 +213,8 @@ impl Items<'_> {
             .collect();
         let mut exposures = vec![0_u64; index.info().n as usize];
         lists.iter().flatten().for_each(|node| exposures[node.index()] += 1);
-        let diversity: Vec<Option<f64>> = lists.par_iter().map(|list| self.diversity(list)).collect();
+        let diversity: Vec<Option<f64>> =
+            lists.par_iter().map(|list| self.diversity(list)).collect();
         let novelty = self.popularity.as_ref().map(|Popularity { counts, total }| {
             let count = |node: &NodeId| counts[node.index()];
             lists.iter().map(|list| metrics::novelty(list.iter().map(count), *total)).collect()

@@ -106,7 +106,8 @@ pub(super) fn report(ground: &Ground<'_>, path: &Path) -> Result<(Value, String)
     let RelevanceArgs { popularity, group, seed, .. } = &args.judging;
     let judgements = Judgements::read(ground, path)?;
     let popularity = popularity.as_ref().map(|name| Popularity::read(index, name)).transpose()?;
-    let groupings = group.iter().map(|name| Grouping::read(index, name)).collect::<Result<_, _>>()?;
+    let groupings =
+        group.iter().map(|name| Grouping::read(index, name)).collect::<Result<_, _>>()?;
     let items = Items { index, popularity, groupings };
     let pool = thread_pool(args.threads)?;
     let asking = Excluding { index, queries, excluded: judgements.excluded.as_ref() };
@@ -182,8 +183,11 @@ impl Judgements {
         }
         if judged.is_empty() {
             let found = format!("{relevant_excluded} relevant items, all of them excluded");
-            return Err(Failure::data(format!("{} says of no query what is relevant", path.display()))
-                .expected("at least one relevant item that is not excluded", found));
+            return Err(Failure::data(format!(
+                "{} says of no query what is relevant",
+                path.display()
+            ))
+            .expected("at least one relevant item that is not excluded", found));
         }
         Ok(Self { judged, excluded, relevant_excluded, relevant_unknown })
     }

@@ -1,7 +1,6 @@
 //! What was measured, as tables of at most 120 columns.
 
 use vicinage::eval::bootstrap::Interval;
-use vicinage::index::Index;
 
 use super::items::Grouping;
 use super::relevance::{Judged, Summary};
@@ -39,7 +38,10 @@ pub(super) fn of_truth(ground: &Ground<'_>, lines: &[Line]) -> String {
         table.row(cells);
     }
     table.write(&mut text);
-    text + &calibrated(ground.index, by_recall)
+    if let Some(calibration) = ground.index.calibration().filter(|_| by_recall) {
+        text += &format!("{DIM}what is expected was {}{DIM:#}\n", measured_on(calibration));
+    }
+    text
 }
 
 /// Usefulness, what approximation costs of it, and what the answers are like.
@@ -52,7 +54,7 @@ pub(super) fn of_judged(ground: &Ground<'_>, summary: &Summary, lines: &[Line]) 
     for (at, grouping) in summary.groupings.iter().enumerate() {
         by_k.clone().for_each(|lines| exposure(&mut text, (at, grouping), lines));
     }
-    text + &calibrated(ground.index, !ground.args.target_recall.is_empty())
+    text
 }
 
 fn title(ground: &Ground<'_>) -> String {
@@ -64,14 +66,6 @@ fn title(ground: &Ground<'_>) -> String {
         info.metric,
         units::count(ground.queries.rows() as u64),
     )
-}
-
-/// What an expected recall was measured on, where one is shown.
-fn calibrated(index: &Index, by_recall: bool) -> String {
-    let calibration = index.calibration().filter(|_| by_recall);
-    calibration.map_or(String::new(), |calibration| {
-        format!("{DIM}what is expected was {}{DIM:#}\n", measured_on(calibration))
-    })
 }
 
 fn speed(speed: Option<Speed>) -> [String; 4] {
@@ -173,7 +167,8 @@ fn beyond(text: &mut String, lines: &[Line]) {
     let mut table = Table::new(names.chain(&["coverage", "Gini", "mean time", "p99"]));
     for (line, judged) in judged(lines) {
         let beyond = &judged.beyond_accuracy;
-        let spread = |interval: &Option<Interval>| interval.as_ref().map_or("–".into(), with_spread);
+        let spread =
+            |interval: &Option<Interval>| interval.as_ref().map_or("–".into(), with_spread);
         let mut cells = Vec::from(search(line));
         cells.push(spread(&beyond.diversity));
         if novel {
@@ -191,7 +186,10 @@ fn beyond(text: &mut String, lines: &[Line]) {
 fn exposure(text: &mut String, (at, grouping): (usize, &Grouping), lines: &[Line]) {
     let Some(k) = lines.first().map(|line| line.k) else { return };
     let column = &grouping.column;
-    heading(text, &format!("Exposure by {column} at k {k}: share of the answers over share of the items"));
+    heading(
+        text,
+        &format!("Exposure by {column} at k {k}: share of the answers over share of the items"),
+    );
     let searches = lines.iter().map(|line| {
         let [_, search] = search(line);
         search
@@ -203,7 +201,9 @@ fn exposure(text: &mut String, (at, grouping): (usize, &Grouping), lines: &[Line
             let ratio = judged.beyond_accuracy.ratios[at][number];
             ratio.map_or(String::new(), |ratio| format!("{ratio:.3}"))
         });
-        table.row([cut(&group.name, NAME_WIDTH), units::count(group.items)].into_iter().chain(ratios));
+        table.row(
+            [cut(&group.name, NAME_WIDTH), units::count(group.items)].into_iter().chain(ratios),
+        );
     }
     table.write(text);
     let more = grouping.groups.len().saturating_sub(GROUPS_SHOWN);

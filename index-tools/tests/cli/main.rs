@@ -11,6 +11,7 @@
 //! | `sidecar` | attributes that lie in a second file |
 //! | `look` | inspect, verify, query |
 //! | `measure` | truth and eval, against naive answers |
+//! | `usefulness` | eval against what users took, by hand and naively |
 //! | `sweep` | recall and speed, resuming, the worker, a server |
 //! | `curves` | compare and plot, over result lines |
 //! | `stop` | Ctrl-C |
@@ -37,3 +38,4 @@ mod space;
 mod stop;
 mod support;
 mod sweep;
+mod usefulness;

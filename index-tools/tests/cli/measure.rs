@@ -1,9 +1,9 @@
 //! truth and eval, against naive answers.
 
 use serde_json::Value;
-use vicinage_datasets::{AttributeValues, I64ListColumn, IdMatrix, read_distances, read_ids};
+use vicinage_datasets::{IdMatrix, read_distances, read_ids};
 
-use crate::support::{DIM, N, components, id, inputs, run, with_index, write_table, write_vectors};
+use crate::support::{DIM, N, components, id, inputs, run, with_index, write_vectors};
 
 /// The rows nearest to query `at`, and their distances, by a scan.
 pub(crate) fn nearest(metric: &str, at: usize, k: usize) -> Vec<(f64, usize)> {
@@ -135,39 +135,4 @@ fn eval_refuses_the_truth_of_something_else() {
     .ok();
     eval("--truth near.npy --k 100").fails(2, &["near.npy", "--k up to 10"]);
     eval("--k 0").fails(2, &["--k"]);
-}
-
-#[test]
-fn eval_against_relevance_by_hand() {
-    let dir = with_index();
-    // The best item of each even query is relevant, the second best a little; the odd have none.
-    let (mut items, mut grades) = (I64ListColumn::default(), I64ListColumn::default());
-    for at in 0..50 {
-        let near = nearest("ip", at, 2);
-        let mut judged: Vec<(i64, i64)> =
-            near.iter().zip([2, 1]).map(|((_, row), grade)| (id(*row) as i64, grade)).collect();
-        judged.sort_unstable();
-        judged.truncate(if at % 2 == 0 { 2 } else { 0 });
-        items.push(Some(&judged.iter().map(|(item, _)| *item).collect::<Vec<_>>()));
-        grades.push(Some(&judged.iter().map(|(_, grade)| *grade).collect::<Vec<_>>()));
-    }
-    let columns = vec![
-        ("query", AttributeValues::I64((0..50).map(Some).collect())),
-        ("item_ids", AttributeValues::I64List(items)),
-        ("grades", AttributeValues::I64List(grades)),
-    ];
-    write_table(&dir.path().join("relevance.parquet"), 1, components(50, 1), None, columns);
-    let words =
-        "eval index --queries queries.npy --relevance relevance.parquet --k 1,10 --ef 10 --exact";
-    let result = run(dir.path(), &format!("{words} --format json")).ok().json();
-    let exact: Vec<Value> =
-        lines(&result).into_iter().filter(|line| line["ef"].is_null()).collect();
-    for (line, precision) in exact.iter().zip([1.0, 0.2]) {
-        let usefulness = &line["usefulness"];
-        assert_eq!(usefulness["ndcg"], 1.0, "{line}");
-        assert_eq!(usefulness["hit_rate"], 1.0);
-        assert!((usefulness["precision"].as_f64().unwrap() - precision).abs() < 1e-9);
-        assert_eq!(usefulness["judged_queries"], 25);
-    }
-    run(dir.path(), words).ok().says(&["NDCG", "precision", "hit rate", "25 of the queries"]);
 }
