@@ -61,9 +61,9 @@ pub(super) struct Beyond {
     pub(super) novelty: Option<Interval>,
     pub(super) coverage: f64,
     pub(super) gini: f64,
-    /// By column, in the order that they were asked for.
+    /// By column.
     pub(super) groups: serde_json::Map<String, Value>,
-    /// The ratios of those, for tables.
+    /// The ratios of those, in the order that the columns were asked for.
     #[serde(skip)]
     pub(super) ratios: Vec<Vec<Option<f64>>>,
 }

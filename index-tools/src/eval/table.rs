@@ -127,11 +127,19 @@ fn usefulness(text: &mut String, summary: &Summary, lines: &[Line]) {
     }
     if judgements.relevant_excluded > 0 {
         let excluded = count(judgements.relevant_excluded);
-        note(text, &format!("{excluded} relevant items are excluded, and count as not relevant"));
+        note(
+            text,
+            &format!("relevant items that are excluded, and count as not relevant: {excluded}"),
+        );
     }
     if judgements.relevant_unknown > 0 {
         let unknown = count(judgements.relevant_unknown);
-        note(text, &format!("{unknown} relevant items are not in the index: no search finds them"));
+        note(
+            text,
+            &format!(
+                "relevant items that are not in the index, where no search finds them: {unknown}"
+            ),
+        );
     }
 }
 

@@ -1,6 +1,7 @@
 //! eval against what users took: by hand, and against naive measures of naive answers.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 
 use serde_json::Value;
 use vicinage_datasets::{
@@ -16,7 +17,7 @@ const QUERIES: usize = 50;
 
 /// How often the item of a row was taken; it is not known of every seventh.
 fn taken(row: usize) -> Option<i64> {
-    (row % 7 > 0).then_some((row * row % 41) as i64)
+    (!row.is_multiple_of(7)).then_some((row * row % 41) as i64)
 }
 
 /// Who sells it, if anyone.
@@ -27,7 +28,8 @@ fn seller(row: usize) -> Option<&'static str> {
 /// What a user takes later: items of some of the 30 nearest rows. Every fifth takes nothing.
 fn later(query: usize) -> Vec<usize> {
     let near = nearest("ip", query, 30);
-    let kept = near.into_iter().enumerate().filter(|(rank, _)| (rank * 7 + query) % 4 == 0);
+    let kept =
+        near.into_iter().enumerate().filter(|(rank, _)| (rank * 7 + query).is_multiple_of(4));
     if query % 5 == 4 { Vec::new() } else { kept.map(|(_, (_, row))| row).collect() }
 }
 
@@ -38,7 +40,7 @@ fn before(query: usize) -> Vec<usize> {
 }
 
 /// Writes a table of integers.
-fn write_integers(path: &std::path::Path, columns: &[(&str, Vec<i64>)]) {
+fn write_integers(path: &Path, columns: &[(&str, Vec<i64>)]) {
     let (mut fields, mut attributes) = (Vec::new(), Vec::new());
     for (name, values) in columns {
         let values = AttributeValues::I64(values.iter().copied().map(Some).collect());
@@ -52,7 +54,7 @@ fn write_integers(path: &std::path::Path, columns: &[(&str, Vec<i64>)]) {
 }
 
 /// Writes interactions, a row each.
-fn write_interactions(path: &std::path::Path, of: impl Fn(usize) -> Vec<usize>) {
+fn write_interactions(path: &Path, of: impl Fn(usize) -> Vec<usize>) {
     let pairs = (0..QUERIES).flat_map(|query| of(query).into_iter().map(move |row| (query, row)));
     let (queries, items): (Vec<i64>, Vec<i64>) =
         pairs.map(|(query, row)| (query as i64, id(row) as i64)).unzip();
@@ -114,6 +116,15 @@ fn answers(k: usize) -> Vec<Vec<usize>> {
     (0..QUERIES).map(answer).collect()
 }
 
+/// The share of pairs of a relevant row and another that the user did not have in which it is nearer.
+fn naive_auc(query: usize, relevant: &BTreeSet<usize>) -> f64 {
+    let (had, all) = (before(query), nearest("ip", query, N));
+    let others = || all.iter().filter(|(_, row)| !relevant.contains(row) && !had.contains(row));
+    let ones = all.iter().filter(|(_, row)| relevant.contains(row));
+    let wins: usize = ones.map(|one| others().filter(|other| one.0 < other.0).count()).sum();
+    wins as f64 / (relevant.len() * others().count()) as f64
+}
+
 #[test]
 fn usefulness_is_that_of_naive_answers() {
     let dir = shop();
@@ -155,13 +166,7 @@ fn usefulness_is_that_of_naive_answers() {
             gained.sum::<f64>() / (0..rows.len().min(10)).map(discount).sum::<f64>()
         }),
     );
-    let auc = mean(relevant.iter().map(|(query, rows)| {
-        let (had, all) = (before(*query), nearest("ip", *query, N));
-        let others = || all.iter().filter(|(_, row)| !rows.contains(row) && !had.contains(row));
-        let relevant = || all.iter().filter(|(_, row)| rows.contains(row));
-        let wins = relevant().map(|one| others().filter(|other| one.0 < other.0).count());
-        wins.sum::<usize>() as f64 / (rows.len() * others().count()) as f64
-    }));
+    let auc = mean(relevant.iter().map(|(query, rows)| naive_auc(*query, rows)));
     near(&json["auc"]["mean"], auc);
     assert_eq!((&json["auc"]["kind"], &json["auc"]["negatives"]), (&"full".into(), &Value::Null));
     let excluded = (0..QUERIES)
@@ -279,6 +284,24 @@ fn tables_show_what_was_measured() {
     assert!(json["results"][0]["speed"].is_null() && json["results"][1]["speed"].is_object());
     let json = eval(&dir, "--relevance later.parquet --k 5 --exact --format json").ok().json();
     assert!(json["results"][0]["speed"]["mean_seconds"].is_number());
+}
+
+#[test]
+fn items_that_the_index_does_not_hold_are_missed_and_counted() {
+    let dir = shop();
+    let path = dir.path().join("sold-out.parquet");
+    let best = id(nearest("ip", 0, 1)[0].1) as i64;
+    write_integers(&path, &[("query", vec![1, 0]), ("item_id", vec![1 << 40, best])]);
+    let words = "--relevance sold-out.parquet --exclude sold-out.parquet";
+    eval(&dir, words).fails(65, &["2 relevant items, all of them excluded"]);
+    let json = results(&dir, "--relevance sold-out.parquet --k 10");
+    assert_eq!(json["relevance"]["judged_queries"], 2);
+    assert_eq!(json["relevance"]["relevant_unknown"], 1);
+    assert_eq!(json["results"][0]["usefulness"]["hit_rate"]["mean"], 0.5);
+    assert_eq!((&json["auc"]["queries"], &json["auc"]["mean"]), (&1.into(), &1.0.into()));
+    eval(&dir, "--relevance sold-out.parquet")
+        .ok()
+        .says(&["relevant items that are not in the index"]);
 }
 
 #[test]
