@@ -13,15 +13,17 @@ from .interactions import core, once, read
 from .split import DEFAULT_TEST_USERS, Split, split
 from .training import Settings, Vectors
 
-EXAMPLES = """examples:
+EXAMPLES = (
+    """examples:
   python -m towers als ml-25m/ratings.csv --min-rating 4 --out ml-als
   python -m towers two-tower loc-gowalla_totalCheckins.txt.gz --core 10 --out gowalla
   python -m towers bpr Books.csv.gz --form amazon-items-first --dim 32 --seed 3 --out books
 
 forms (found out from the file; --form overrides):
-""" + "\n".join(
-    f"  {name:20}{form.expected}" for name, form in forms.FORMS.items()
-) + "\n  parquet             columns user_id, item_id, and perhaps time and rating\n"
+"""
+    + "\n".join(f"  {name:20}{form.expected}" for name, form in forms.FORMS.items())
+    + "\n  parquet             columns user_id, item_id, and perhaps time and rating\n"
+)
 
 
 def train(family: str, parts: Split, settings: Settings) -> Vectors:

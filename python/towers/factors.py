@@ -10,8 +10,8 @@ from .training import Progress, Settings, Vectors
 ALS_EPOCHS, BPR_EPOCHS = 15, 100
 # On test users of the sets in the README; the defaults of `implicit`, 1 and 0.01, are for play
 # counts in place of ones, and let the many missing pairs outweigh the present ones.
-ALS_ALPHA, ALS_REGULARIZATION = 10.0, 1.0
-BPR_RATE, BPR_REGULARIZATION = 0.05, 0.01
+ALS_ALPHA, ALS_REGULARIZATION = 10.0, 10.0
+BPR_RATE, BPR_REGULARIZATION = 0.01, 0.01
 
 
 def train_als(train: csr_matrix, settings: Settings) -> Vectors:
