@@ -1,4 +1,4 @@
-"""Reads interactions and reduces them to what is trained on: one per user and item, all in a core."""
+"""Reads interactions and keeps what is trained on: one per user and item, all in a core."""
 
 import gzip
 import io

@@ -7,7 +7,7 @@ from torch import nn
 
 from .training import Progress, Settings, Vectors
 
-EPOCHS = 15
+EPOCHS = 10
 BATCH = 512  # pairs of user and item a step
 HISTORY = 20  # items a step reads of each user
 HIDDEN = 128
