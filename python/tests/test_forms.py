@@ -145,6 +145,7 @@ def test_a_bad_line_is_refused_with_its_place(tmp_path, form, bad):
     [
         (b"", "no interactions"),
         (b"a,b\n", "line 1: expected one of"),
+        (b"a, b\n", "line 1: expected one of"),
         (b"a b c d\n", "line 1: expected one of"),
         (b"u i\nu \xff\n", "line 2: expected user item, found an id that is not UTF-8"),
         (gzip.compress(b"u i\n" * 99)[:-9], "taken"),

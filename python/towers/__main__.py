@@ -34,7 +34,8 @@ def train(family: str, parts: Split, settings: Settings) -> Vectors:
         from .factors import train_als as trainer
     else:
         from .factors import train_bpr as trainer
-    with threadpool_limits(settings.threads):
+    # The trainers have threads of their own, among which those of a BLAS only get in the way.
+    with threadpool_limits(1, "blas"):
         return trainer(parts.train, settings)
 
 
@@ -112,7 +113,9 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     sys.stdout.reconfigure(line_buffering=True)
     try:
-        run(parser().parse_args())
+        options = parser().parse_args()
+        with threadpool_limits(options.threads):
+            run(options)
     except Refused as refused:
         sys.exit(f"error: {refused}")
 

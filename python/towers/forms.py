@@ -133,10 +133,12 @@ def detect(path: Path, lines: list[str]) -> str:
 
 def _detect_spaced(path: Path, lines: list[str]) -> str:
     """Pairs have the same number of fields on every line, lists hardly ever."""
+    if "," in lines[0] and "\t" not in lines[0]:
+        raise Refused(_unknown(path, lines[0]))
     widths = {len(split_plain(line)) for line in lines}
     # LightGCN's names; its sets are not always longer than two items a user.
     named_list = path.name.removesuffix(".gz") in ("train.txt", "test.txt")
-    if "," not in lines[0] and (named_list or max(widths) > 3 or len(widths) > 1):
+    if named_list or max(widths) > 3 or len(widths) > 1:
         if not all(field.isdigit() for field in lines[0].split()):
             raise Refused(_unknown(path, lines[0]))
         return "lists"

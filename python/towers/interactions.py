@@ -105,10 +105,11 @@ def _read_text(
                     raise ValueError("another header")
             elif line:
                 for user, item, rating, time in form.rows(line):
-                    row = users[user], items[item], time or 0.0
+                    codes = users[user], items[item]
                     if min_rating is None or rating >= min_rating:
-                        for column, value in zip(columns, row, strict=True):
-                            column.append(value)
+                        columns[0].append(codes[0])
+                        columns[1].append(codes[1])
+                        columns[2].append(time or 0.0)
     except ValueError as error:
         raise Refused(
             f"{path}, line {number}: expected {form.expected}, found {error} in {line[:80]!r}"

@@ -39,11 +39,12 @@ class Split:
         return [self.train.indices[starts[u] : starts[u + 1]] for u in self.test]
 
     def summary(self) -> str:
+        users, items = self.train.shape
         return (
-            f"{self.train.nnz:,} interactions of {self.train.shape[0]:,} users with "
-            f"{self.train.shape[1]:,} items to train on; {sum(map(len, self.held_out)):,} of "
-            f"{len(self.test):,} test users held out ({self.dropped_items:,} more dropped as their "
-            f"items are in no training, and {self.dropped_users:,} test users left without any)"
+            f"{self.train.nnz:,} interactions of {users:,} users with {items:,} items to train on, "
+            f"{sum(map(len, self.held_out)):,} of {len(self.test):,} test users held out; dropped, "
+            f"as their items are in no training: {self.dropped_items:,}, and with them "
+            f"{self.dropped_users:,} test users"
         )
 
 

@@ -8,6 +8,7 @@ from torch import nn
 from .training import Progress, Settings, Vectors
 
 EPOCHS = 10
+LEAST_STEPS = 1000  # which make up more epochs where the interactions are few
 BATCH = 512  # pairs of user and item a step
 HISTORY = 20  # items a step reads of each user
 HIDDEN = 128
@@ -71,8 +72,9 @@ def train_two_tower(train: csr_matrix, settings: Settings) -> Vectors:
     popularity = np.bincount(train.indices, minlength=train.shape[1])
     log_q = torch.from_numpy(np.log(popularity / train.nnz).astype(np.float32))
     towers, histories = Towers(popularity, settings.dim), Histories(train)
-    epochs = settings.epochs or EPOCHS
-    optimizers, schedules = _optimizers(towers, epochs * -(-train.nnz // BATCH))
+    steps = -(-train.nnz // BATCH)
+    epochs = settings.epochs or max(EPOCHS, -(-LEAST_STEPS // steps))
+    optimizers, schedules = _optimizers(towers, epochs * steps)
     progress = Progress(epochs, train.nnz)
     for _ in range(epochs):
         total = 0.0
