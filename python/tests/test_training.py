@@ -122,6 +122,8 @@ def test_a_folder_is_replaced_only_where_asked_and_only_a_training(tmp_path, pla
     (tmp_path / "home" / "letter").write_text("dear")
     with pytest.raises(SystemExit, match="no folder that a training wrote"):
         _run(monkeypatch, "als", path, "--out", tmp_path / "home", "--overwrite")
+    with pytest.raises(SystemExit, match="error: .*letter"):
+        _run(monkeypatch, "als", path, "--out", tmp_path / "home" / "letter" / "out")
 
 
 def test_what_fails_leaves_nothing_behind(tmp_path):

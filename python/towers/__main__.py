@@ -61,12 +61,13 @@ def run(options: argparse.Namespace) -> None:
     parts = split(data, options.test_users, options.held_out, options.seed)
     print(f"split: {parts.summary()}")
     settings = Settings(options.dim, options.epochs, options.seed, options.threads)
-    begun = time.monotonic()
-    vectors = train(options.family, parts, settings)
-    print(f"trained {options.family} in {time.monotonic() - begun:.1f} s")
-    if not all(np.isfinite(v).all() for v in vectors):
-        raise Refused("the training diverged: vectors that are not finite")
+    # Around the training, so that a place that cannot be written to is found out before it.
     with output.replaced(options.out, options.overwrite) as folder:
+        begun = time.monotonic()
+        vectors = train(options.family, parts, settings)
+        print(f"trained {options.family} in {time.monotonic() - begun:.1f} s")
+        if not all(np.isfinite(v).all() for v in vectors):
+            raise Refused("the training diverged: vectors that are not finite")
         output.write(folder, options.family, options.seed, parts, vectors)
     print(f"wrote {options.out}")
     judge(parts, vectors)
@@ -116,8 +117,8 @@ def main() -> None:
         options = parser().parse_args()
         with threadpool_limits(options.threads):
             run(options)
-    except Refused as refused:
-        sys.exit(f"error: {refused}")
+    except (Refused, OSError) as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
