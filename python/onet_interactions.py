@@ -3,10 +3,10 @@
     python onet_interactions.py --onet DIR --out FILE
 
 `DIR` holds the O*NET text files, each compressed with gzip. Users are occupations, items the
-software and tools that O*NET names for them. Of all pairs in O*NET these are the ones from which
-something can be learned: a technology has several occupations and an occupation has dozens of
-technologies, and occupations that do alike work share them. Of 42,877 job titles 15 % have more
-than one occupation, of 17,964 tasks fewer, so next to nothing of them is left in a core.
+software and tools that O*NET names for them, as occupations that do alike work share those: 647
+are named for five occupations or more, in 20,350 pairs. Other pairs have too little in common to
+learn from: of 42,877 job titles 325 belong to five occupations, in 2,526 pairs, and of 17,992
+tasks 56, in 914.
 """
 
 import argparse

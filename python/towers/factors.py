@@ -8,8 +8,8 @@ from scipy.sparse import csr_matrix
 from .training import Progress, Settings, Vectors
 
 ALS_EPOCHS, BPR_EPOCHS = 15, 100
-# On test users of the sets in the README; the defaults of `implicit`, 1 and 0.01, are for play
-# counts in place of ones, and let the many missing pairs outweigh the present ones.
+# The README says how these were chosen. With the defaults of `implicit`, 1 and 0.01, ALS had an
+# NDCG@100 of 0.047 and 0.398 on its two sets, with these 0.060 and 0.699 (test users of seed 11).
 ALS_ALPHA, ALS_REGULARIZATION = 10.0, 10.0
 BPR_RATE, BPR_REGULARIZATION = 0.01, 0.01
 
