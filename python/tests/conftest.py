@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from towers.interactions import Interactions
 
 USERS, ITEMS, TOPICS, TAKEN = 300, 240, 8, 14

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from towers import Refused
 from towers.interactions import Interactions, core, once
 from towers.split import popularity_groups, split

@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
 from towers import Refused, evaluation, output
 from towers.__main__ import main, train
 from towers.interactions import core, once
