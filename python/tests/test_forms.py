@@ -71,6 +71,15 @@ def test_amazon_with_items_first(tmp_path):
     assert swapped.item_ids.tolist() == [30]
 
 
+@pytest.mark.parametrize("separator", ["\t", ",", ", ", " ", "  "])
+@pytest.mark.parametrize("form", ["pairs", "timed-pairs"])
+def test_plain_pairs_are_separated_by_tabs_commas_or_spaces(tmp_path, form, separator):
+    rows = [(u, i, t) if form == "timed-pairs" else (u, i) for u, i, _, t in RATED]
+    found, data = read(_write(tmp_path / "taken", map(separator.join, rows)), None, None)
+    assert found == form
+    _check(data, form in TIMELESS)
+
+
 def test_strings_are_coded_in_order_of_first_sight(tmp_path):
     lines = ["u\tnew wave\t1", "v\tjazz\t2", "u\tjazz\t3"]
     _, data = read(_write(tmp_path / "taken", lines), None, None)
@@ -143,8 +152,8 @@ def test_a_bad_line_is_refused_with_its_place(tmp_path, form, bad):
     "content, message",
     [
         (b"", "no interactions"),
-        (b"a,b\n", "line 1: expected one of"),
-        (b"a, b\n", "line 1: expected one of"),
+        (b"a,b,c,d,e\n", "line 1: expected one of"),
+        (b"1,2\n1,2,3\n", "line 1: expected one of"),
         (b"a b c d\n", "line 1: expected one of"),
         (b"u i\nu \xff\n", "line 2: expected user item, found an id that is not UTF-8"),
         (gzip.compress(b"u i\n" * 99)[:-9], "taken"),

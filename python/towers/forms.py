@@ -70,8 +70,10 @@ def _list(line: str) -> Iterator[Row]:
 
 
 def split_plain(line: str) -> list[str]:
-    """At tabs where there are any, so that names may have spaces."""
-    return line.split("\t") if "\t" in line else line.split()
+    """At tabs where there are any, else at commas, so that names may have spaces."""
+    if "\t" in line:
+        return line.split("\t")
+    return [field.strip() for field in line.split(",")] if "," in line else line.split()
 
 
 def _pair(line: str) -> list[Row]:
@@ -102,6 +104,7 @@ FORMS = {
     "amazon": Form("user,item,rating,time", _csv),
     "amazon-items-first": Form("item,user,rating,time", partial(_csv, user=1, item=0)),
     "amazon-header": Form(AMAZON_HEADER, _csv, header=AMAZON_HEADER),
+    # At tabs, commas or spaces.
     "pairs": Form("user item", _pair, has_ratings=False),
     "timed-pairs": Form("user item time", _timed_pair, has_ratings=False),
 }
@@ -133,8 +136,6 @@ def detect(path: Path, lines: list[str]) -> str:
 
 def _detect_spaced(path: Path, lines: list[str]) -> str:
     """Pairs have the same number of fields on every line, lists hardly ever."""
-    if "," in lines[0] and "\t" not in lines[0]:
-        raise Refused(_unknown(path, lines[0]))
     widths = {len(split_plain(line)) for line in lines}
     # LightGCN's names; its sets are not always longer than two items a user.
     named_list = path.name.removesuffix(".gz") in ("train.txt", "test.txt")
