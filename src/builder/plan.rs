@@ -289,7 +289,8 @@ fn chosen_codes(
         None => Ok(Choices::of(params).codes),
         Some(size) => {
             let size = size.min(items.len() - sample::QUERIES);
-            let sample = Sample::draw(items, size, params.seed, pool);
+            let queries = params.queries.as_deref();
+            let sample = Sample::draw(items, size, queries, params.seed, pool);
             Ok(probe_codes(&sample, pool)?.0)
         }
     }

@@ -2,8 +2,8 @@
 //! `probe_codes.rs`; `alpha` and backfill by small builds. Their best values differ between sets,
 //! above all for inner product, so no constant would do.
 //!
-//! Each candidate rule builds a graph of the sample; held-out items query it; the rule whose graph
-//! costs the fewest distances wins.
+//! Each candidate rule builds a graph of the sample; queries, where some were given, or held-out items
+//! are asked of it; the rule whose graph costs the fewest distances wins.
 
 use crate::builder::codes::BuiltCodes;
 use crate::builder::cost::{Cost, RECALL};
@@ -98,7 +98,7 @@ pub(super) fn probe(
     progress: &dyn Progress,
 ) -> Result<Choices, BuildError> {
     let mut choices = Choices::of(params);
-    let sample = Sample::draw(items, size, params.seed, pool);
+    let sample = Sample::draw(items, size, params.queries.as_deref(), params.seed, pool);
     if params.codes == CodesChoice::Auto {
         (choices.codes, choices.codes_probe) = probe_codes(&sample, pool)?;
     }

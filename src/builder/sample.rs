@@ -1,4 +1,5 @@
-//! Some of the items, and held-out ones as queries with their exact neighbors: what probes ask.
+//! Some of the items, and queries with their exact neighbors among them: what probes ask. Where no
+//! queries are given, held-out items stand in.
 
 use crate::builder::items::{Items, shuffle};
 use crate::eval::truth::{Truth, TruthSearch};
@@ -14,7 +15,7 @@ const LEAST: usize = 4_000;
 /// … and at most so many.
 const MOST: usize = 20_000;
 
-/// Held-out queries.
+/// Queries that are asked, at most.
 pub(super) const QUERIES: usize = 200;
 
 /// Exact neighbors of each.
@@ -31,15 +32,22 @@ pub(super) fn sample_size(n: usize) -> Option<usize> {
 pub(super) struct Sample {
     /// The sampled items.
     pub(super) items: Items,
-    /// Vectors of items that are none of them.
+    /// Queries that were given, or vectors of items that are none of the sample.
     pub(super) queries: Vec<Vec<f32>>,
     /// Their [`K`] nearest of the sampled items.
     pub(super) truth: Truth,
 }
 
 impl Sample {
-    /// Draws `size` items and [`QUERIES`] others. Cost: `200 · size` distances.
-    pub(super) fn draw(items: &Items, size: usize, seed: u64, pool: &rayon::ThreadPool) -> Self {
+    /// Draws `size` items, and [`QUERIES`] others where there are no `given` queries; of those as many,
+    /// evenly spread. Cost: `200 · size` distances.
+    pub(super) fn draw(
+        items: &Items,
+        size: usize,
+        given: Option<&[f32]>,
+        seed: u64,
+        pool: &rayon::ThreadPool,
+    ) -> Self {
         let mut nodes: Vec<NodeId> = (0..items.len() as u32).map(NodeId).collect();
         shuffle(&mut nodes, seed ^ 0x960be);
         let (held_out, rest) = nodes.split_at_mut(QUERIES);
@@ -48,7 +56,10 @@ impl Sample {
         held_out.sort_unstable();
         sampled.sort_unstable();
         let sample = items.sample(sampled);
-        let queries = vectors(items, held_out);
+        let queries = match given {
+            Some(queries) => spread(queries, items.dim()),
+            None => vectors(items, held_out),
+        };
         let mut truth = TruthSearch::new(queries.concat(), items.dim(), items.metric(), K);
         truth.add(sample.vectors(), pool);
         Self { items: sample, queries, truth: truth.finish() }
@@ -58,6 +69,13 @@ impl Sample {
     pub(super) fn asked(&self) -> impl Iterator<Item = (&[f32], &[u64])> {
         self.queries.iter().map(Vec::as_slice).zip(self.truth.ids.chunks(self.truth.k))
     }
+}
+
+/// At most [`QUERIES`] of the queries `[count, dim]`.
+fn spread(queries: &[f32], dim: usize) -> Vec<Vec<f32>> {
+    let count = queries.len() / dim;
+    let asked = count.min(QUERIES);
+    (0..asked).map(|at| queries[at * count / asked * dim..][..dim].to_vec()).collect()
 }
 
 fn vectors(items: &Items, nodes: &[NodeId]) -> Vec<Vec<f32>> {

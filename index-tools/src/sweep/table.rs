@@ -1,5 +1,7 @@
 //! The points of a set, as people read them.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::curves::median;
@@ -82,7 +84,9 @@ fn varied(points: &[Point]) -> Vec<String> {
     let Some(first) = points.first() else { return Vec::new() };
     let differs =
         |name: &&String| points.iter().any(|p| p.build.get(*name) != first.build.get(*name));
-    first.build.keys().filter(differs).cloned().collect()
+    // A parameter that one build has and another leaves out is one of them.
+    let names: BTreeSet<&String> = points.iter().flat_map(|point| point.build.keys()).collect();
+    names.into_iter().filter(differs).cloned().collect()
 }
 
 fn shown(value: Option<&Value>) -> String {
