@@ -184,6 +184,35 @@ fn small_sets_and_large_k() {
     }
 }
 
+/// A list shorter than k expands less; k items come all the same.
+#[test]
+fn a_short_list_finds_k_items_for_less() {
+    let (n, dim, k) = (20_000, 16, 400);
+    let dir = tempfile::tempdir().unwrap();
+    let values = clustered(n, dim, 3);
+    build_quick(dir.path(), MemorySource::new(values.clone(), dim), &quick(Metric::L2));
+    let index = open(dir.path());
+    let queries = clustered(20, dim, 4);
+    let (mut scratch, mut hits) = (Scratch::default(), Vec::new());
+    let mut points = Vec::new();
+    for ef in [1, 60, 150, 400] {
+        let params = SearchParams { ef: Some(ef), ..SearchParams::top(k) };
+        let (mut found, mut visited) = (0, 0);
+        for query in queries.chunks(dim) {
+            let account = index.search(&mut scratch, query, &params, &mut hits).unwrap();
+            assert_eq!((account.plan, hits.len()), (Plan::Walk, k));
+            visited += account.visited;
+            let truth = naive(&values, dim, Metric::L2, query, k);
+            found +=
+                hits.iter().filter(|hit| f64::from(hit.score) >= truth[k - 1].1 - 1e-3).count();
+        }
+        points.push((visited, found));
+    }
+    assert!(points.is_sorted(), "more is visited and found: {points:?}");
+    let [.., (half, most), (all, best)] = points[..] else { panic!("{points:?}") };
+    assert!(10 * half < 6 * all && 100 * most > 80 * best, "{points:?}");
+}
+
 #[test]
 fn an_excluded_item_is_not_returned() {
     let dir = tempfile::tempdir().unwrap();

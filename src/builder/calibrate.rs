@@ -16,7 +16,8 @@ const KS: [(usize, usize); 3] = [(10, 1), (100, 5), (1000, 25)];
 const ITEMS_PER_RESULT: usize = 64;
 
 /// Lists and slacks tried, as multiples of `k`.
-const MULTIPLES: [f32; 11] = [1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.0, 16.0, 23.0, 32.0];
+const MULTIPLES: [f32; 16] =
+    [0.15, 0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.0, 16.0, 23.0, 32.0];
 
 /// Longer lists than this are not tried, unless they are no longer than four times `k`: inserting into
 /// them costs more than what they find.
@@ -135,7 +136,7 @@ impl Bench<'_> {
         let point = CalibrationPoint {
             ef: ef as u32,
             slack,
-            rerank: rerank.min(ef) as u32,
+            rerank: rerank.min(ef.max(self.k)) as u32,
             recall: mean(&answers, |answer| answer.recall.by_id) as f32,
             distances: mean(&answers, |answer| answer.distances as f64) as f32,
             microseconds: middle(|answer| answer.seconds as f32 * 1e6).filter(|_| self.clock),

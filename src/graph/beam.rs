@@ -27,8 +27,11 @@ pub struct Beam {
 /// How far a search goes.
 #[derive(Clone, Copy, Debug)]
 pub struct Reach {
-    /// Candidates kept.
+    /// The closest candidates: each of them is expanded, and others until `keep` are there.
     pub ef: usize,
+    /// Candidates kept where that is more than `ef`: a search for many results need not look as far as
+    /// each of them.
+    pub keep: usize,
     /// When it is over before all of them are expanded.
     pub stop: Stop,
     /// When it is over whatever it has found.
@@ -38,7 +41,7 @@ pub struct Reach {
 impl Reach {
     /// Until every one of `ef` candidates is expanded.
     pub fn of(ef: usize) -> Self {
-        Self { ef, stop: Stop::NEVER, deadline: None }
+        Self { ef, keep: ef, stop: Stop::NEVER, deadline: None }
     }
 }
 
@@ -62,7 +65,7 @@ impl BeamStats {
     }
 }
 
-/// Size of the candidate list where a query names none. Raised to `k`.
+/// Size of the candidate list where a query names none, or `k` where that is more.
 pub const DEFAULT_EF: usize = 100;
 
 /// The clock is read once per this many expanded nodes.
@@ -79,8 +82,11 @@ impl Beam {
         entries: &[NodeId],
         reach: Reach,
     ) -> BeamStats {
-        let Reach { ef, stop, deadline } = reach;
-        self.pool.reset(ef, stop);
+        let Reach { ef, keep, stop, deadline } = reach;
+        self.pool.reset(ef.max(keep), stop);
+        if ef < keep {
+            self.pool.expand_within(ef);
+        }
         self.visited.reset(layer.len());
         let mut stats = BeamStats::default();
         self.make_room(layer.longest().max(entries.len()));

@@ -18,6 +18,8 @@ pub struct Pool {
     list: List,
     recent: List,
     capacity: usize,
+    /// Of what is held, so many of the closest may be expanded.
+    expandable: usize,
     /// Whether the list has grown so long that new entries enter `recent`.
     long: bool,
     /// Keys from here on are of no interest.
@@ -162,9 +164,15 @@ impl Pool {
     pub fn reset(&mut self, capacity: usize, stop: Stop) {
         self.list.reset(capacity);
         self.recent.reset(if capacity > LONG { RECENT } else { 0 });
-        (self.capacity, self.long) = (capacity, false);
+        (self.capacity, self.expandable, self.long) = (capacity, usize::MAX, false);
         self.limit = u64::MAX;
         self.stop = stop;
+    }
+
+    /// Lets only the `rank` closest be expanded, once as many as can be are held: the search is over when
+    /// they are, and what else is held was met on the way.
+    pub fn expand_within(&mut self, rank: usize) {
+        self.expandable = rank;
     }
 
     /// Offers nodes that the pool has not been offered before.
@@ -267,7 +275,7 @@ impl Pool {
     pub fn expand_next(&mut self) -> Option<NodeId> {
         let recent = self.recent.first_unexpanded().unwrap_or(u64::MAX);
         let key = self.list.first_unexpanded().unwrap_or(u64::MAX).min(recent);
-        if key > self.limit || key == u64::MAX {
+        if key > self.limit || key == u64::MAX || self.is_beyond(key) {
             return None;
         }
         if key == recent {
@@ -276,6 +284,14 @@ impl Pool {
             self.list.expand()
         }
         Some(neighbor(key).node)
+    }
+
+    /// Whether the first key that is not expanded is none of the closest that may be.
+    #[inline(always)]
+    fn is_beyond(&self, key: u64) -> bool {
+        // In one list, all before it are expanded.
+        let rank = if self.long { self.rank(key) } else { self.list.cursor + 1 };
+        rank > self.expandable && self.list.keys.len() + self.recent.keys.len() >= self.capacity
     }
 
     /// Nodes that [`Pool::expand_next`] gives soon if nothing closer is inserted.
@@ -340,8 +356,9 @@ mod tests {
             last.min(kth.map_or(u64::MAX, |(kth, _)| stop.farthest(*kth)))
         }
 
-        fn expand_next(&mut self, limit: u64) -> Option<NodeId> {
-            let (key, expanded) = self.0.iter_mut().find(|(_, expanded)| !expanded)?;
+        fn expand_next(&mut self, limit: u64, within: usize) -> Option<NodeId> {
+            let first = self.0.iter_mut().take(within).find(|(_, expanded)| !expanded);
+            let (key, expanded) = first?;
             (*key <= limit).then(|| {
                 *expanded = true;
                 neighbor(*key).node
@@ -351,13 +368,15 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn long_lists_are_what_one_sorted_list_would_be(
-            seed: u64, capacity in LONG + 1..4000, k in 1..800_usize, slack in 1.0..4.0_f32,
+        fn lists_are_what_one_sorted_list_would_be(
+            seed: u64, capacity in LONG / 2..2 * LONG, within in 1..6000_usize, k in 1..800_usize,
+            slack in 1.0..4.0_f32,
         ) {
             let slack = if slack > 3.0 { f32::INFINITY } else { slack };
             let stop = Stop { k: k.min(capacity), slack };
             let (mut pool, mut plain) = (Pool::default(), Plain::default());
             pool.reset(capacity, stop);
+            pool.expand_within(within);
             let (mut limit, mut state, mut node) = (u64::MAX, seed, 0);
             // Distances that shrink as the search goes on, as those of searches do.
             for step in 0..1000_u32 {
@@ -373,9 +392,10 @@ mod tests {
                 plain.0.sort_unstable();
                 plain.0.truncate(capacity);
                 limit = limit.min(plain.limit(capacity, stop));
+                let within = if plain.0.len() < capacity { usize::MAX } else { within };
                 let upcoming: Vec<NodeId> = pool.upcoming().collect();
                 let expanded = pool.expand_next();
-                proptest::prop_assert_eq!(expanded, plain.expand_next(limit));
+                proptest::prop_assert_eq!(expanded, plain.expand_next(limit, within));
                 proptest::prop_assert!(expanded.is_none_or(|node| upcoming.contains(&node)));
             }
             pool.settle();

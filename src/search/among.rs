@@ -121,7 +121,7 @@ pub(super) fn run(
         words: passing.map(|passing| passing.words()),
         excluded: (removed > 0).then_some(&*excluded),
     };
-    let reach = Reach { ef, stop, deadline: params.deadline };
+    let reach = Reach { ef, keep: ef, stop, deadline: params.deadline };
     let forced = params.plan.is_some() && !params.exact;
     let ask = Ask { target, query, form, passing, admit, codes, reach, costs, forced, rerank };
     let mut parts = Parts { beam, closest, prepared, nodes, distances };

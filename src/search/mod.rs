@@ -71,7 +71,9 @@ pub struct Target<'a> {
 pub struct SearchParams {
     /// How many items to return, at least 1.
     pub k: usize,
-    /// Size of the candidate list; `None` is [`DEFAULT_EF`]. Raised to `k` where it is smaller.
+    /// Size of the candidate list: how many of the closest candidates are expanded. Below `k`, what else
+    /// is returned was met on the way there, which for large `k` is enough for recalls below 1; among some
+    /// items it is raised to `k`. `None` is [`DEFAULT_EF`], or `k` where that is more.
     pub ef: Option<usize>,
     /// How many of the candidates that a walk over codes finds are scored on their vectors, the
     /// closest first; `None`: see [`default_rerank`]. Never fewer than `k` or more than `ef`.
@@ -334,21 +336,21 @@ fn run<A: Admit>(
     let matches = n - usize::from(params.exclude.is_some());
     let k = params.k.min(n);
     // One more than k, since an excluded node may take a place.
-    let ef = params.ef.unwrap_or(DEFAULT_EF).max(k + usize::from(params.exclude.is_some()));
+    let keep = k + usize::from(params.exclude.is_some());
+    let ef = params.ef.map_or(DEFAULT_EF.max(keep), |ef| ef.max(1));
     let deadline = params.deadline;
-    let plan = unfiltered(n, matches, ef, params);
+    let plan = unfiltered(n, matches, ef.max(keep), params);
     if plan == Plan::Walk {
         // Negative distances, which walks over vectors have by inner product, have no multiples.
         let codes = target.codes.filter(|_| fits_codes(query));
         let multiples = codes.is_some() || target.metric != Metric::Ip;
         let slack = params.slack.filter(|_| multiples).unwrap_or(f32::INFINITY);
-        let reach = Reach { ef, stop: Stop { k, slack }, deadline };
+        let reach = Reach { ef, keep, stop: Stop { k, slack }, deadline };
         let stats = match codes {
             Some(codes) => {
-                let keep = k + usize::from(params.exclude.is_some());
                 let rerank =
                     params.rerank.unwrap_or_else(|| default_rerank(codes.layout().kind(), k));
-                let rerank = rerank.clamp(keep, ef);
+                let rerank = rerank.clamp(keep, ef.max(keep));
                 walk_codes(target, codes, scratch, query, form, (reach, rerank), found)
             }
             None => with_element!(target.vectors.element, E => {

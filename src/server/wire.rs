@@ -27,7 +27,8 @@ pub(super) struct SearchRequest<'a> {
     /// How many items to return for each query.
     #[schema(minimum = 1, example = 10)]
     pub(super) k: usize,
-    /// Size of the candidate list: larger finds more and takes longer. Raised to `k` when smaller.
+    /// Size of the candidate list: larger finds more and takes longer. Below `k` it still finds `k`, of
+    /// which more are not among the nearest.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 16384, example = 200)]
     pub(super) ef: Option<usize>,

@@ -90,8 +90,8 @@ pub(crate) struct EvalArgs {
     /// How many items to ask for
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "10,100")]
     k: Vec<usize>,
-    /// Sizes of the candidate list; one below k is raised to k [default: 50,100,200,400, where no
-    /// --target-recall is given]
+    /// Sizes of the candidate list [default: 50,100,200,400, raised to k, where no --target-recall is
+    /// given]
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     ef: Vec<usize>,
     /// Shares of the true neighbors to search for, as hard as the calibration of the index says
@@ -234,12 +234,15 @@ impl Way {
 
 /// Every k in every way, each pair once; exact search first, if it is wanted.
 fn asked(args: &EvalArgs, exact: bool) -> Vec<(usize, Way)> {
-    let usual: &[usize] = if args.target_recall.is_empty() { &EF } else { &[] };
-    let efs = if args.ef.is_empty() { usual } else { &args.ef };
     let mut pairs = Vec::new();
     for &k in &args.k {
         let exact = exact.then_some(Way::Exact).into_iter();
-        let efs = efs.iter().map(|&ef| Way::Ef(ef.max(k)));
+        let efs = match (args.ef.is_empty(), args.target_recall.is_empty()) {
+            (false, _) => args.ef.clone(),
+            (true, true) => EF.map(|ef| ef.max(k)).into(),
+            (true, false) => Vec::new(),
+        };
+        let efs = efs.into_iter().map(Way::Ef);
         let recalls = args.target_recall.iter().map(|&recall| Way::Recall(recall));
         for way in exact.chain(efs).chain(recalls) {
             if !pairs.contains(&(k, way)) {

@@ -238,7 +238,6 @@ impl Searches {
             return Vec::new();
         }
         let mut ef = if self.ef.is_empty() { ladder(k) } else { self.ef.clone() };
-        ef.iter_mut().for_each(|ef| *ef = (*ef).max(k));
         ef.sort_unstable();
         ef.dedup();
         let (slacks, reranks) = (listed(&self.slack), listed(&self.rerank));

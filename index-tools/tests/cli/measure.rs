@@ -84,11 +84,10 @@ fn eval_against_the_index_itself_and_against_truth_agree() {
     let dir = with_index();
     let words = "eval index --queries queries.npy --k 1,10 --ef 5,50 --exact --format json";
     let own = lines(&run(dir.path(), words).ok().json());
-    // k 1: exact, 5, 50; k 10: exact, 10 (raised), 50.
     let asked: Vec<(u64, Option<u64>)> =
         own.iter().map(|line| (line["k"].as_u64().unwrap(), line["ef"].as_u64())).collect();
     let expected =
-        [(1, None), (1, Some(5)), (1, Some(50)), (10, None), (10, Some(10)), (10, Some(50))];
+        [(1, None), (1, Some(5)), (1, Some(50)), (10, None), (10, Some(5)), (10, Some(50))];
     assert_eq!(asked, expected);
     for line in &own {
         let recall = line["recall"]["id"].as_f64().unwrap();
