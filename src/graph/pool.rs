@@ -213,7 +213,7 @@ impl Pool {
                 self.recent.insert(key);
             }
         }
-        let held = self.list.keys.len() + self.recent.keys.len();
+        let held = self.held();
         if held >= self.capacity {
             self.limit = self.limit.min(self.ranked(self.capacity));
         }
@@ -239,6 +239,12 @@ impl Pool {
         last(new, low).max(last(old, rank - low)).unwrap_or(u64::MAX)
     }
 
+    /// How many are held, over both parts.
+    #[inline(always)]
+    fn held(&self) -> usize {
+        self.list.keys.len() + self.recent.keys.len()
+    }
+
     /// How many can be held.
     pub(super) fn capacity(&self) -> usize {
         self.capacity
@@ -256,8 +262,7 @@ impl Pool {
     /// The key that as many as `rank` are at or below; none where fewer are held.
     #[inline(always)]
     pub(super) fn key_at(&self, rank: usize) -> Option<u64> {
-        let held = self.list.keys.len() + self.recent.keys.len();
-        match rank <= held {
+        match rank <= self.held() {
             true if self.long => Some(self.ranked(rank)),
             true => self.list.keys.get(rank - 1).copied(),
             false => None,
@@ -289,9 +294,13 @@ impl Pool {
     /// Whether the first key that is not expanded is none of the closest that may be.
     #[inline(always)]
     fn is_beyond(&self, key: u64) -> bool {
+        // Most searches have no such bound, and a rank in two lists takes two searches.
+        if self.expandable == usize::MAX || self.held() < self.capacity {
+            return false;
+        }
         // In one list, all before it are expanded.
         let rank = if self.long { self.rank(key) } else { self.list.cursor + 1 };
-        rank > self.expandable && self.list.keys.len() + self.recent.keys.len() >= self.capacity
+        rank > self.expandable
     }
 
     /// Nodes that [`Pool::expand_next`] gives soon if nothing closer is inserted.
