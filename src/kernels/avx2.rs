@@ -2,6 +2,7 @@
 #![allow(unsafe_code)] // an instruction-set file: intrinsics on raw pointers
 
 use std::arch::x86_64::*;
+use std::sync::LazyLock;
 
 use super::{CodeQuery, Element, Isa, Operation, code_bytes};
 use crate::types::ElementType;
@@ -9,7 +10,7 @@ use crate::types::ElementType;
 /// Proof that the processor has AVX2, FMA and F16C, and AVX-VNNI where `VNNI` says so: only
 /// [`Avx2::detect`] makes one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Avx2<const VNNI: bool>(());
+pub(super) struct Avx2<const VNNI: bool>(Cache);
 
 const LANES: usize = 8;
 
@@ -19,7 +20,7 @@ impl<const VNNI: bool> Avx2<VNNI> {
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("f16c")
             && (!VNNI || is_x86_feature_detected!("avxvnni"));
-        present.then_some(Self(()))
+        present.then(|| Self(Cache::for_rows()))
     }
 }
 
@@ -349,14 +350,45 @@ fn dot_u4_vnni<const N: usize, const CHAINS: usize>(
     totals(wide).map(|sum| sum >> 3)
 }
 
-/// Asks for every cache line of `row`.
+/// The cache that rows are asked into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cache {
+    First,
+    Second,
+}
+
+impl Cache {
+    /// A request for the first cache holds one of its few buffers until the line is there, and while
+    /// all are held nothing else goes on. On AMD's processors those for the second do not, so that
+    /// scores, candidates and requests overlap: a walk over a million rows is 1.3 times as fast on
+    /// Zen 4. On Intel's it was 5 % slower (Xeon, model 167).
+    pub(super) fn for_rows() -> Self {
+        // A virtual machine takes microseconds for this.
+        static FOUND: LazyLock<Cache> = LazyLock::new(|| {
+            let vendor = __cpuid(0);
+            let amd = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes);
+            if amd.as_flattened() == b"AuthenticAMD" { Cache::Second } else { Cache::First }
+        });
+        *FOUND
+    }
+
+    /// Asks for every cache line of `row`.
+    #[inline(always)]
+    pub(super) fn prefetch_lines(self, row: &[u8]) {
+        match self {
+            Self::First => prefetch::<_MM_HINT_T0>(row),
+            Self::Second => prefetch::<_MM_HINT_T1>(row),
+        }
+    }
+}
+
 #[inline(always)]
-pub(super) fn prefetch_lines(row: &[u8]) {
+fn prefetch<const HINT: i32>(row: &[u8]) {
     let range = row.as_ptr_range();
     let mut line = range.start.wrapping_sub(range.start.addr() % 64);
     while line < range.end {
         // SAFETY: a prefetch reads nothing that a program could see and faults nowhere.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
+        unsafe { _mm_prefetch::<HINT>(line.cast()) };
         line = line.wrapping_add(64);
     }
 }
@@ -421,6 +453,6 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
 
     #[inline(always)]
     fn prefetch_bytes(self, row: &[u8]) {
-        prefetch_lines(row);
+        self.0.prefetch_lines(row);
     }
 }

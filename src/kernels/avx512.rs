@@ -3,14 +3,14 @@
 
 use std::arch::x86_64::*;
 
-use super::avx2::{add_halves, prefetch_lines};
+use super::avx2::{Cache, add_halves};
 use super::{CodeQuery, Element, Isa, Operation, code_bytes};
 use crate::types::ElementType;
 
 /// Proof that the processor has AVX-512 F, BW, DQ, VL and VNNI: only [`Avx512::detect`] makes
 /// one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Avx512(());
+pub(super) struct Avx512(Cache);
 
 const LANES: usize = 16;
 
@@ -21,7 +21,7 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512vnni");
-        present.then_some(Self(()))
+        present.then(|| Self(Cache::for_rows()))
     }
 
     /// Runs an operation compiled with this set's features.
@@ -392,6 +392,6 @@ impl Isa for Avx512 {
 
     #[inline(always)]
     fn prefetch_bytes(self, row: &[u8]) {
-        prefetch_lines(row);
+        self.0.prefetch_lines(row);
     }
 }
