@@ -6,8 +6,8 @@ mod common;
 
 use common::{MemorySource, Random, block, build_quick, clustered, open, quick};
 use vicinage::builder::{BuildParams, BuilderKind};
-use vicinage::index::{Hit, Index, Plan, Scratch, SearchError, SearchParams};
-use vicinage::types::{ElementType, Metric};
+use vicinage::index::{Hit, Index, Plan, Query, Scratch, SearchError, SearchParams, TruncatedBy};
+use vicinage::types::{ElementType, Metric, NodeId};
 
 const N: usize = 3000;
 const DIM: usize = 24;
@@ -274,5 +274,82 @@ fn a_passed_deadline_is_said() {
         let account = index.search(&mut scratch, &[0.0; 8], &params, &mut hits).unwrap();
         assert!(account.truncated_by.is_some() && !account.exact, "{account:?}");
         assert_eq!(hits.len(), 10);
+    }
+}
+
+/// Walks in turns, scans and answers with everything, with and without an item left out: all that is told
+/// of a query is what it gets alone.
+#[test]
+fn several_queries_at_once_are_answered_as_each_alone() {
+    for (n, metric, element) in [
+        (9000, Metric::L2, ElementType::F32),
+        (9000, Metric::Ip, ElementType::F16),
+        (9000, Metric::Cosine, ElementType::I8),
+        (60, Metric::L2, ElementType::F32),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let source = MemorySource::of(clustered(n, DIM, 11), DIM, element);
+        build_quick(dir.path(), source, &quick(metric));
+        let index = open(dir.path());
+        let vectors = clustered(37, DIM, 12);
+        let queries: Vec<Query<'_>> = (0..)
+            .zip(vectors.chunks(DIM))
+            .map(|(at, vector)| Query { vector, exclude: (at % 3 == 0).then_some(NodeId(at)) })
+            .collect();
+        let (mut scratch, mut hits) = (Scratch::default(), Vec::new());
+        for (k, ef, exact) in [(1, 1, false), (10, 40, false), (100, 30, false), (10, 10, true)] {
+            for count in [0, 1, 2, 37] {
+                let params = SearchParams { ef: Some(ef), exact, ..SearchParams::top(k) };
+                let mut answers = vec![None; count];
+                let give = |at: usize, account, hits: &[Hit]| {
+                    let before = answers[at].replace((account, hits.to_vec()));
+                    assert!(before.is_none(), "query {at} is answered twice");
+                };
+                index.search_several(&mut scratch, &queries[..count], &params, give).unwrap();
+                for (Query { vector, exclude }, answer) in queries.iter().zip(answers) {
+                    let params = SearchParams { exclude: *exclude, ..params };
+                    let account = index.search(&mut scratch, vector, &params, &mut hits).unwrap();
+                    assert_eq!(answer, Some((account, hits.clone())), "{metric} {params:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn one_bad_query_of_several_is_named_and_none_is_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    build_quick(dir.path(), MemorySource::new(clustered(N, DIM, 1), DIM), &quick(Metric::Cosine));
+    let index = open(dir.path());
+    let (good, bad) = (vec![1.0; DIM], vec![0.0; DIM]);
+    let queries = [&good, &good, &bad, &good].map(|vector| Query { vector, exclude: None });
+    let mut scratch = Scratch::default();
+    let refused =
+        index.search_several(&mut scratch, &queries, &SearchParams::top(3), |at, _, _| {
+            panic!("query {at} is answered");
+        });
+    assert_eq!(refused, Err((2, SearchError::ZeroVector)));
+}
+
+/// The first is begun, and stops; those whose turn would come later get nothing.
+#[test]
+fn a_deadline_ends_several_queries() {
+    let dir = tempfile::tempdir().unwrap();
+    let values = clustered(20_000, 8, 6);
+    build_quick(dir.path(), MemorySource::new(values.clone(), 8), &quick(Metric::L2));
+    let index = open(dir.path());
+    let queries: Vec<Query<'_>> =
+        values.chunks(8).take(50).map(|vector| Query { vector, exclude: None }).collect();
+    for exact in [false, true] {
+        let deadline = Some(std::time::Instant::now());
+        let params = SearchParams { exact, deadline, ef: Some(2000), ..SearchParams::top(10) };
+        let mut found = vec![usize::MAX; 50];
+        let give = |at: usize, account: vicinage::index::Account, hits: &[Hit]| {
+            assert_eq!(account.truncated_by, Some(TruncatedBy::Deadline));
+            assert_eq!((account.exact, account.matches), (false, 20_000));
+            found[at] = hits.len();
+        };
+        index.search_several(&mut Scratch::default(), &queries, &params, give).unwrap();
+        assert_eq!((found[0], found[1..].iter().max()), (10, Some(&0)));
     }
 }

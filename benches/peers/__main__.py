@@ -126,6 +126,9 @@ def duel_parser(commands) -> None:
     parser.add_argument(
         "--against-itself", action="store_true", help="two processes of ours, no peers"
     )
+    parser.add_argument(
+        "--one-by-one", action="store_true", help="ask ours a query at a time, not all in one call"
+    )
 
 
 def filtered_names(text: str) -> list[str]:
@@ -277,6 +280,7 @@ def run(args: argparse.Namespace) -> None:
         recall=f"recall_{args.recall}",
         build=args.build,
         against_itself=args.against_itself,
+        one_by_one=args.one_by_one,
         **shared,
     )
     duel(args.datasets, args.out, options)

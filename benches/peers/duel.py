@@ -64,6 +64,7 @@ class DuelOptions:
     recall: str = "recall_id"
     build: dict = field(default_factory=dict)
     against_itself: bool = False
+    one_by_one: bool = False
 
 
 @dataclass
@@ -261,7 +262,9 @@ class Duel:
         worker = fleet.get(config)
         options, first = self.options, config.recalls is None
         seconds = options.min_seconds / (TURNS if config.group in fleet.kept else 1)
-        reply, ids = worker.search(config.row["search"], options.k, seconds, first)
+        alone = options.one_by_one and config.engine in (OURS, AGAIN)
+        more = {"mode": "closed"} if alone else {}
+        reply, ids = worker.search(config.row["search"], options.k, seconds, first, **more)
         if first:
             config.recalls = self.bench.judges[options.k].score(ids)
             config.recall = config.recalls[options.recall != "recall_id"]

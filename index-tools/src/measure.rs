@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 use vicinage::eval::metrics;
-use vicinage::index::{Account, Hit, Index, Scratch, SearchParams};
+use vicinage::index::{Account, Hit, Index, Query, Scratch, SearchParams};
 use vicinage::progress::Progress;
 use vicinage::scan::Found;
 use vicinage::types::Metric;
@@ -158,6 +158,16 @@ pub(crate) trait Engine: Sync {
         params: &SearchParams,
     ) -> Result<Account, Failure>;
 
+    /// Asks several queries at once; nobody looks at the answers.
+    fn ask_several(
+        &self,
+        session: &mut Self::Session,
+        queries: &[&[f32]],
+        params: &SearchParams,
+    ) -> Result<(), Failure> {
+        queries.iter().try_for_each(|query| self.ask(session, query, params).map(drop))
+    }
+
     /// The last answer, best first.
     fn hits(session: &Self::Session) -> &[Hit];
 }
@@ -182,6 +192,18 @@ impl Engine for Index {
         Ok(self.search(scratch, query, params, hits)?)
     }
 
+    fn ask_several(
+        &self,
+        (scratch, hits): &mut Self::Session,
+        queries: &[&[f32]],
+        params: &SearchParams,
+    ) -> Result<(), Failure> {
+        let queries = queries.iter().map(|vector| Query { vector, exclude: None });
+        let queries: Vec<Query<'_>> = queries.collect();
+        let give = |_, _, found: &[Hit]| found.clone_into(hits);
+        self.search_several(scratch, &queries, params, give).map_err(|(_, error)| error.into())
+    }
+
     fn hits((_, hits): &Self::Session) -> &[Hit] {
         hits
     }
@@ -204,6 +226,16 @@ pub(crate) trait Questions: Sync {
         at: usize,
         params: &SearchParams,
     ) -> Result<Account, Failure>;
+
+    /// Asks several questions at once, where that is not one after the other.
+    fn ask_several(
+        &self,
+        session: &mut Self::Session,
+        questions: &[usize],
+        params: &SearchParams,
+    ) -> Result<(), Failure> {
+        questions.iter().try_for_each(|at| self.ask(session, *at, params).map(drop))
+    }
 }
 
 /// Questions whose answers are looked at.
@@ -238,6 +270,16 @@ impl<E: Engine> Questions for Plain<'_, E> {
         params: &SearchParams,
     ) -> Result<Account, Failure> {
         self.engine.ask(session, self.queries.row(at), params)
+    }
+
+    fn ask_several(
+        &self,
+        session: &mut E::Session,
+        questions: &[usize],
+        params: &SearchParams,
+    ) -> Result<(), Failure> {
+        let queries: Vec<&[f32]> = questions.iter().map(|at| self.queries.row(*at)).collect();
+        self.engine.ask_several(session, &queries, params)
     }
 }
 

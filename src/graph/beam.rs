@@ -20,6 +20,10 @@ pub struct Beam {
     /// The new neighbors of one node, and their distances.
     pub(super) batch: Vec<NodeId>,
     pub(super) distances: Vec<f32>,
+    /// How many of the batch are asked for and not yet scored.
+    fresh: usize,
+    /// What the search in hand has done.
+    stats: BeamStats,
     /// Of a walk among all nodes that returns some: the closest of those.
     pub(super) admitted: Pool,
 }
@@ -82,38 +86,79 @@ impl Beam {
         entries: &[NodeId],
         reach: Reach,
     ) -> BeamStats {
-        let Reach { ef, keep, stop, deadline } = reach;
+        self.begin(layer, scorer, entries, reach);
+        while self.step(layer, scorer, reach.deadline) {}
+        self.end()
+    }
+
+    /// Begins a search, which [`Beam::step`] goes on with.
+    #[inline(always)]
+    pub fn begin<S: Scorer>(
+        &mut self,
+        layer: Adjacency<'_>,
+        scorer: &S,
+        entries: &[NodeId],
+        reach: Reach,
+    ) {
+        let Reach { ef, keep, stop, .. } = reach;
         self.pool.reset(ef.max(keep), stop);
         if ef < keep {
             self.pool.expand_within(ef);
         }
         self.visited.reset(layer.len());
-        let mut stats = BeamStats::default();
+        self.stats = BeamStats::default();
         self.make_room(layer.longest().max(entries.len()));
-        let fresh = self.visited.insert(entries, &mut self.batch[..entries.len()]);
-        self.offer(scorer, fresh, &mut stats);
-        while let Some(node) = self.pool.expand_next() {
+        self.fresh = self.visited.insert(entries, &mut self.batch[..entries.len()]);
+        self.ask(scorer);
+    }
+
+    /// Scores what was asked for, and asks for the neighbors of the closest candidate; false once the
+    /// search is over. What is asked for takes its time to come, in which a thread that has other searches
+    /// in hand goes on with those.
+    #[inline(always)]
+    pub fn step<S: Scorer>(
+        &mut self,
+        layer: Adjacency<'_>,
+        scorer: &S,
+        deadline: Option<Instant>,
+    ) -> bool {
+        let mut stats = self.stats;
+        self.offer(scorer, self.fresh, &mut stats);
+        self.fresh = 0;
+        if let Some(deadline) = deadline
+            && stats.visited % EXPANSIONS_PER_CLOCK_READ == EXPANSIONS_PER_CLOCK_READ - 1
+            && Instant::now() >= deadline
+        {
+            stats.timed_out = true;
+        } else if let Some(node) = self.pool.expand_next() {
             stats.visited += 1;
             // What is expanded next is one of these unless a closer one comes now; their lists
             // arrive while the batch is scored.
             for next in self.pool.upcoming() {
                 scorer.prefetch_list(layer.list(next));
             }
-            let fresh = self.take(layer, node, scorer);
-            for node in &self.batch[..fresh] {
-                scorer.prefetch(*node);
-            }
-            self.offer(scorer, fresh, &mut stats);
-            if let Some(deadline) = deadline
-                && stats.visited % EXPANSIONS_PER_CLOCK_READ == 0
-                && Instant::now() >= deadline
-            {
-                stats.timed_out = true;
-                break;
-            }
+            self.fresh = self.take(layer, node, scorer);
+            self.ask(scorer);
+            self.stats = stats;
+            return true;
         }
+        self.stats = stats;
+        false
+    }
+
+    /// Ends a search: what was found is in order.
+    #[inline(always)]
+    pub fn end(&mut self) -> BeamStats {
         self.pool.settle();
-        stats
+        self.stats
+    }
+
+    /// Asks for what is needed to score the batch.
+    #[inline(always)]
+    fn ask<S: Scorer>(&self, scorer: &S) {
+        for node in &self.batch[..self.fresh] {
+            scorer.prefetch(*node);
+        }
     }
 
     /// Puts the neighbors of a node that are new into the batch; how many they are. An unused slot holds

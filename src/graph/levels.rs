@@ -48,6 +48,14 @@ pub struct Layer<'a> {
     pub lists: Adjacency<'a>,
 }
 
+impl Layer<'_> {
+    /// Where a search that `beam` has done in this layer enters the one below.
+    #[inline(always)]
+    pub fn entries_below(&self, beam: &Beam) -> Entries {
+        Entries::first_of(beam.found().iter().map(|slot| self.down[slot.node.index()]))
+    }
+}
+
 /// Where the parts of a checked levels section lie.
 #[derive(Clone, Debug)]
 pub struct LevelsLayout {
@@ -134,6 +142,16 @@ impl LevelsLayout {
         self.layers.iter().map(|(_, size)| *size)
     }
 
+    /// How many layers there are above the base.
+    pub fn count(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// The slot of the top layer where a search starts.
+    pub fn entry_slot(&self) -> NodeId {
+        self.entry_slot
+    }
+
     /// How many nodes a search goes down with.
     pub fn entries(&self) -> usize {
         self.entries
@@ -209,7 +227,7 @@ pub fn descend<'a, S: Scorer>(
     for layer in layers {
         let scorer = SlotScorer { nodes: layer.nodes, scorer };
         stats.add(beam.search(layer.lists, &scorer, &at, Reach::of(entries)));
-        at = Entries::first_of(beam.found().iter().map(|slot| layer.down[slot.node.index()]));
+        at = layer.entries_below(beam);
     }
     (at, stats)
 }

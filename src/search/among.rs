@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
 use super::plan::{Costs, Estimate, Plan, Planned};
-use super::traverse::enter;
+use super::traverse::{Lane, Walk, enter};
 use super::{
     Account, Among, DEFAULT_EF, Scratch, SearchParams, Target, TruncatedBy, default_rerank,
     fits_codes,
@@ -99,8 +99,8 @@ pub(super) fn run(
     (among, costs): (&Among<'_>, &Costs),
     found: &mut Vec<Neighbor>,
 ) -> Account {
-    let Scratch { beam, closest, excluded, codes: prepared, nodes, distances, planned, .. } =
-        scratch;
+    let Scratch { lanes, closest, excluded, nodes, distances, planned, .. } = scratch;
+    let [Lane { walk: Walk { beam, .. }, codes: prepared }, ..] = lanes;
     let (n, passing) = (target.vectors.len(), among.passing);
     let removed = exclude(n, params, among, excluded);
     let matches = passing.map_or(n, |passing| passing.len() as usize) - removed;

@@ -35,10 +35,10 @@ use crate::graph::levels::LevelsLayout;
 use crate::graph::pool::Stop;
 use crate::graph::visited::Visited;
 use crate::kernels::dispatch;
-use crate::quantizers::{CodeKind, Codes, QueryCodes};
+use crate::quantizers::{CodeKind, Codes};
 use crate::scan::{Closest, ScanOne, ScoreNodes, TopK};
 use crate::search::plan::{Costs, Planned};
-use crate::search::traverse::{WalkCodes, WalkRows};
+use crate::search::traverse::{Asked, LANES, Lane, WalkCodes, WalkRows};
 use crate::types::{Admit, AdmitAll, AdmitAllBut, Metric, Neighbor, NodeId};
 use crate::vectors::{Form, Vectors, query_scale};
 use crate::{with_codes, with_element};
@@ -186,13 +186,14 @@ pub enum SearchError {
 /// served; after that a search allocates nothing.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    beam: Beam,
+    lanes: [Lane; LANES],
     top: TopK,
     closest: Closest,
     excluded: Visited,
-    codes: QueryCodes,
     nodes: Vec<NodeId>,
     distances: Vec<f32>,
+    /// What a walk found, scored on vectors.
+    close: Vec<Neighbor>,
     planned: Option<Planned>,
 }
 
@@ -206,7 +207,7 @@ impl Scratch {
     /// Where the list of the last walk ended: the distance of its last entry as a multiple of the
     /// `k`th's. 1 where it was no longer than `k`.
     pub fn span(&self, k: usize) -> f32 {
-        let pool = self.beam.found();
+        let pool = self.lanes[0].walk.beam.found();
         let distance = |at: usize| pool.iter().nth(at).map(|neighbor| neighbor.distance);
         let ends = distance(k.saturating_sub(1)).zip(distance(pool.iter().len().saturating_sub(1)));
         ends.map_or(1.0, |(kth, last)| last / kth)
@@ -245,6 +246,69 @@ pub fn search(
         None => Ok(run(target, scratch, query, form, params, AdmitAll, found)),
         Some(node) => Ok(run(target, scratch, query, form, params, AdmitAllBut(node), found)),
     }
+}
+
+/// One of several queries.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'a> {
+    /// `[dim]`.
+    pub vector: &'a [f32],
+    /// As [`SearchParams::exclude`], which is not read where there are several.
+    pub exclude: Option<NodeId>,
+}
+
+/// Answers several queries, each as [`search`] does alone, in less time: see [`traverse`]. `give` takes the
+/// number of a query, how it was answered and its neighbors, closest first, in the order in which they are
+/// done. A query whose turn comes after the deadline gets none, unless it is the first.
+///
+/// # Errors
+/// The number of the first query that is refused, and why; none is answered then.
+pub fn search_several(
+    target: &Target<'_>,
+    scratch: &mut Scratch,
+    queries: &[Query<'_>],
+    params: &SearchParams,
+    mut give: impl FnMut(usize, Account, &[Neighbor]),
+) -> Result<(), (usize, SearchError)> {
+    let mut hows = Vec::with_capacity(queries.len());
+    let mut asked = Vec::with_capacity(queries.len());
+    for (at, Query { vector, exclude }) in queries.iter().enumerate() {
+        let form = prepare(target, vector, params).map_err(|error| (at, error))?;
+        let how = How::of(target, params, *exclude);
+        asked.push(Asked { query: vector, form, reach: how.reach });
+        hows.push(how);
+    }
+    let walks = hows.iter().all(|how| how.plan == Plan::Walk);
+    let fit = queries.iter().all(|query| fits_codes(query.vector));
+    if let Some(codes) = target.codes.filter(|_| walks && fit) {
+        let mut left = Vec::new();
+        walk_codes(
+            (target, codes),
+            scratch,
+            &asked,
+            |at| hows[at].rerank,
+            |at, close, stats| {
+                let excluded = queries[at].exclude;
+                left.clear();
+                left.extend(close.iter().filter(|neighbor| Some(neighbor.node) != excluded));
+                left.truncate(hows[at].reach.stop.k);
+                give(at, hows[at].account(stats), &left);
+            },
+        );
+        return Ok(());
+    }
+    let mut found = Vec::new();
+    for (at, Query { vector, exclude }) in queries.iter().enumerate() {
+        if at > 0 && params.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            let stats = BeamStats { timed_out: true, ..BeamStats::default() };
+            give(at, hows[at].account(stats), &[]);
+            continue;
+        }
+        let params = SearchParams { exclude: *exclude, ..*params };
+        let account = search(target, scratch, vector, &params, &mut found);
+        give(at, account.map_err(|error| (at, error))?, &found);
+    }
+    Ok(())
 }
 
 /// The same among some items: exactly `min(k, M)` neighbors unless the deadline passes, where M are the
@@ -323,6 +387,36 @@ fn unfiltered(n: usize, matches: usize, ef: usize, params: &SearchParams) -> Pla
     }
 }
 
+/// How a search among all items is done.
+struct How {
+    plan: Plan,
+    /// How many items could be returned.
+    matches: usize,
+    reach: Reach,
+    rerank: usize,
+}
+
+impl How {
+    fn of(target: &Target<'_>, params: &SearchParams, exclude: Option<NodeId>) -> Self {
+        let n = target.vectors.len();
+        let matches = n - usize::from(exclude.is_some());
+        let k = params.k.min(n);
+        // One more than k, since an excluded node may take a place.
+        let keep = k + usize::from(exclude.is_some());
+        let ef = params.ef.map_or(DEFAULT_EF.max(keep), |ef| ef.max(1));
+        let plan = unfiltered(n, matches, ef.max(keep), params);
+        let stop = Stop { k, slack: params.slack.unwrap_or(f32::INFINITY) };
+        let by_codes = |codes: Codes<'_>| default_rerank(codes.layout().kind(), k);
+        let rerank = params.rerank.unwrap_or_else(|| target.codes.map_or(keep, by_codes));
+        let reach = Reach { ef, keep, stop, deadline: params.deadline };
+        Self { plan, matches, reach, rerank: rerank.clamp(keep, ef.max(keep)) }
+    }
+
+    fn account(&self, stats: BeamStats) -> Account {
+        account(self.plan, self.matches, stats.visited, stats.distances, stats.timed_out)
+    }
+}
+
 fn run<A: Admit>(
     target: &Target<'_>,
     scratch: &mut Scratch,
@@ -332,46 +426,49 @@ fn run<A: Admit>(
     admit: A,
     found: &mut Vec<Neighbor>,
 ) -> Account {
-    let n = target.vectors.len();
-    let matches = n - usize::from(params.exclude.is_some());
-    let k = params.k.min(n);
-    // One more than k, since an excluded node may take a place.
-    let keep = k + usize::from(params.exclude.is_some());
-    let ef = params.ef.map_or(DEFAULT_EF.max(keep), |ef| ef.max(1));
-    let deadline = params.deadline;
-    let plan = unfiltered(n, matches, ef.max(keep), params);
-    if plan == Plan::Walk {
-        // Negative distances, which walks over vectors have by inner product, have no multiples.
+    let mut how = How::of(target, params, params.exclude);
+    let (n, k) = (target.vectors.len(), how.reach.stop.k);
+    if how.plan == Plan::Walk {
         let codes = target.codes.filter(|_| fits_codes(query));
-        let multiples = codes.is_some() || target.metric != Metric::Ip;
-        let slack = params.slack.filter(|_| multiples).unwrap_or(f32::INFINITY);
-        let reach = Reach { ef, keep, stop: Stop { k, slack }, deadline };
+        // Negative distances, which walks over vectors have by inner product, have no multiples.
+        if codes.is_none() && target.metric == Metric::Ip {
+            how.reach.stop.slack = f32::INFINITY;
+        }
+        let asked = Asked { query, form, reach: how.reach };
         let stats = match codes {
             Some(codes) => {
-                let rerank =
-                    params.rerank.unwrap_or_else(|| default_rerank(codes.layout().kind(), k));
-                let rerank = rerank.clamp(keep, ef.max(keep));
-                walk_codes(target, codes, scratch, query, form, (reach, rerank), found)
+                let mut stats = BeamStats::default();
+                walk_codes(
+                    (target, codes),
+                    scratch,
+                    &[asked],
+                    |_| how.rerank,
+                    |_, close, did| {
+                        found.extend_from_slice(close);
+                        stats = did;
+                    },
+                );
+                stats
             }
             None => with_element!(target.vectors.element, E => {
-                let rows = target.vectors.rows::<E>();
-                let beam = &mut scratch.beam;
-                let stats = dispatch(WalkRows { target, rows, query, form, beam, reach });
-                found.extend(beam.found().iter());
+                let (rows, walk) = (target.vectors.rows::<E>(), &mut scratch.lanes[0].walk);
+                let stats = dispatch(WalkRows { target, rows, asked: &asked, walk });
+                found.extend(scratch.lanes[0].walk.beam.found().iter());
                 stats
             }),
         };
         found.retain(|neighbor| admit.admit(neighbor.node));
         found.truncate(k);
-        return account(plan, matches, stats.visited, stats.distances, stats.timed_out);
+        return how.account(stats);
     }
     with_element!(target.vectors.element, E => {
         let top = &mut scratch.top;
         top.reset(k);
         let rows = target.vectors.rows::<E>();
+        let deadline = params.deadline;
         let scanned = dispatch(ScanOne { rows, query, form, admit, top, deadline });
         found.extend(top.sorted().iter().map(Neighbor::from));
-        account(plan, matches, scanned as u64, scanned as u64, scanned < n)
+        account(how.plan, how.matches, scanned as u64, scanned as u64, scanned < n)
     })
 }
 
@@ -382,34 +479,39 @@ fn fits_codes(query: &[f32]) -> bool {
     square <= f32::MAX / 16.0
 }
 
-/// Walks over codes, then scores the closest `rerank` on their vectors.
+/// Walks over codes for one query or more, scores the closest `rerank` of each on their vectors, and gives
+/// them, closest first.
 fn walk_codes(
-    target: &Target<'_>,
-    codes: Codes<'_>,
+    (target, codes): (&Target<'_>, Codes<'_>),
     scratch: &mut Scratch,
-    query: &[f32],
-    form: Form<'_>,
-    (reach, rerank): (Reach, usize),
-    found: &mut Vec<Neighbor>,
-) -> BeamStats {
-    let Scratch { beam, codes: prepared, nodes, distances, .. } = scratch;
-    let scale = form.query_scale();
-    let mut stats = with_codes!(codes.layout().kind(), K => {
+    asked: &[Asked<'_>],
+    rerank: impl Fn(usize) -> usize,
+    mut give: impl FnMut(usize, &[Neighbor], BeamStats),
+) {
+    let Scratch { lanes, nodes, distances, close, .. } = scratch;
+    let done = |at: usize, beam: Option<&Beam>, mut stats: BeamStats| {
+        let Asked { query, form, .. } = asked[at];
+        let walked = beam.into_iter().flat_map(|beam| beam.found().iter());
+        nodes.clear();
+        nodes.extend(walked.take(rerank(at)).map(|neighbor| neighbor.node));
+        stats.distances += nodes.len() as u64;
+        distances.resize(nodes.len(), 0.0);
+        let (scored, distances) = (&*nodes, &mut *distances);
+        with_element!(target.vectors.element, E => {
+            let rows = target.vectors.rows::<E>();
+            let distances = &mut *distances;
+            dispatch(ScoreNodes { rows, query, form, nodes: scored, distances });
+        });
+        close.clear();
+        let scored = scored.iter().zip(distances.iter());
+        close.extend(scored.map(|(&node, &distance)| Neighbor { distance, node }));
+        close.sort_unstable();
+        give(at, close, stats);
+    };
+    with_codes!(codes.layout().kind(), K => {
         let kind = PhantomData::<K>;
-        dispatch(WalkCodes { target, codes, query, scale, prepared, beam, reach, kind })
+        dispatch(WalkCodes { target, codes, asked, lanes, done, kind })
     });
-    nodes.clear();
-    nodes.extend(beam.found().iter().take(rerank).map(|neighbor| neighbor.node));
-    stats.distances += nodes.len() as u64;
-    distances.resize(nodes.len(), 0.0);
-    with_element!(target.vectors.element, E => {
-        let rows = target.vectors.rows::<E>();
-        dispatch(ScoreNodes { rows, query, form, nodes, distances });
-    });
-    let scored = nodes.iter().zip(distances.iter());
-    found.extend(scored.map(|(&node, &distance)| Neighbor { distance, node }));
-    found.sort_unstable();
-    stats
 }
 
 fn account(plan: Plan, matches: usize, visited: u64, distances: u64, timed_out: bool) -> Account {

@@ -22,11 +22,15 @@ use super::wire::{
     Took,
 };
 use crate::error::Corruption;
-use crate::index::{self, Among, Hit, Index, Planned, Scratch, SearchParams};
+use crate::index::{self, Among, Hit, Index, Planned, Query, Scratch, SearchParams};
 use crate::types::NodeId;
 
 /// Largest reply of a call: bounds its memory whatever the attributes hold.
 pub(super) const MAX_REPLY_BYTES: usize = 64 << 20;
+
+/// Queries of a call that are answered together; between those, the thread sees whether the client is
+/// still there.
+const TOGETHER: usize = 16;
 
 /// A call waiting for a search thread.
 pub(super) struct SearchJob {
@@ -47,10 +51,20 @@ pub(super) struct SearchJob {
 #[derive(Default)]
 pub(super) struct Worker {
     scratch: Scratch,
-    vector: Vec<f32>,
+    /// Queries that are answered together.
+    asked: Vec<Asked>,
     hits: Vec<Vec<Hit>>,
     /// What each query's ways were estimated to cost, where that is asked for.
     planned: Vec<Option<Planned>>,
+}
+
+/// A query of a call, once its vector is known.
+#[derive(Default)]
+struct Asked {
+    vector: Vec<f32>,
+    exclude: Option<NodeId>,
+    /// Where the vector was given.
+    field: &'static str,
 }
 
 /// The part of a call that its steps share.
@@ -130,8 +144,8 @@ impl Worker {
         Ok(body)
     }
 
-    /// Runs the queries one after the other; `self.hits[i]` is the result of query `i`. Tells how
-    /// each was answered and the time in the engine.
+    /// Runs the queries; `self.hits[i]` is the result of query `i`. Tells how each was answered and the
+    /// time in the engine.
     fn search(
         &mut self,
         job: &SearchJob,
@@ -147,30 +161,34 @@ impl Worker {
             deadline,
             ..SearchParams::top(request.k)
         };
-        let mut call = Call { job, among, deadline, params };
+        let call = Call { job, among, deadline, params };
+        let index = &job.host.index;
         self.planned.clear();
         let mut accounts = Vec::with_capacity(request.queries.len());
         let mut search = Duration::ZERO;
         if self.hits.len() < request.queries.len() {
             self.hits.resize_with(request.queries.len(), Vec::new);
         }
-        for (at, query) in request.queries.iter_mut().enumerate() {
-            let field = query.field();
-            let index = &job.host.index;
-            call.params.exclude = request::vector(query, at, index, &mut self.vector)?;
+        for queries in request.queries.chunks_mut(TOGETHER) {
+            let first = accounts.len();
+            self.asked.resize_with(queries.len(), Default::default);
+            for (at, (query, asked)) in queries.iter_mut().zip(&mut self.asked).enumerate() {
+                asked.field = query.field();
+                asked.exclude = request::vector(query, first + at, index, &mut asked.vector)?;
+            }
             let started = Instant::now();
-            let account = call
-                .run(at, &mut self.scratch, &self.vector, &mut self.hits[at])
-                .map_err(|error| request::search_fault(&error, at, field))?;
+            let (asked, hits) = (&self.asked, &mut self.hits[first..]);
+            call.run(first, asked, &mut self.scratch, hits, &mut accounts, &mut self.planned)
+                .map_err(|(at, error)| {
+                    request::search_fault(&error, first + at, self.asked[at].field)
+                })?;
             search += started.elapsed();
-            job.host.metrics.answered(&account);
-            self.planned.push(among.and_then(|_| self.scratch.planned()));
-            accounts.push(account);
             if job.reply.is_closed() {
                 // Nobody will read this error: the client has gone away.
                 return Err(ApiError::BodyBroken);
             }
         }
+        accounts.iter().for_each(|account| job.host.metrics.answered(account));
         Ok((accounts, search))
     }
 
@@ -186,40 +204,66 @@ impl Worker {
 }
 
 impl Call<'_> {
+    /// Answers some of the queries, the first of which is query `first` of the call.
     fn run(
         &self,
-        at: usize,
+        first: usize,
+        asked: &[Asked],
         scratch: &mut Scratch,
-        vector: &[f32],
-        hits: &mut Vec<Hit>,
-    ) -> Result<index::Account, index::SearchError> {
+        hits: &mut [Vec<Hit>],
+        accounts: &mut Vec<index::Account>,
+        planned: &mut Vec<Option<Planned>>,
+    ) -> Result<(), (usize, index::SearchError)> {
         let index: &Index = &self.job.host.index;
-        let info = index.info();
-        // The engine notices a passed deadline after some steps of work; a batch of a thousand
-        // queries would add those up.
-        let late = at > 0 && self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        if late && vector.len() == info.dim {
-            hits.clear();
-            return Ok(index::Account {
-                plan: if self.params.exact { index::Plan::Exact } else { index::Plan::Walk },
-                exact: false,
-                matches: self.matches(),
-                visited: 0,
-                distances: 0,
-                truncated_by: Some(index::TruncatedBy::Deadline),
-            });
+        let Some(among) = &self.among else {
+            let queries =
+                asked.iter().map(|asked| Query { vector: &asked.vector, exclude: asked.exclude });
+            let queries: Vec<Query<'_>> = queries.collect();
+            let mut answered = vec![None; queries.len()];
+            index.search_several(scratch, &queries, &self.params, |at, account, found| {
+                hits[at].clear();
+                hits[at].extend_from_slice(found);
+                answered[at] = Some(account);
+            })?;
+            accounts.extend(answered.into_iter().flatten());
+            planned.extend(asked.iter().map(|_| None));
+            return Ok(());
+        };
+        for (at, (asked, hits)) in asked.iter().zip(hits).enumerate() {
+            let params = SearchParams { exclude: asked.exclude, ..self.params };
+            // The engine notices a passed deadline after some steps of work; a batch of a thousand
+            // queries would add those up.
+            let late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            if late && first + at > 0 && asked.vector.len() == index.info().dim {
+                hits.clear();
+                accounts.push(self.too_late(asked));
+                planned.push(None);
+                continue;
+            }
+            let found = index.search_among(scratch, &asked.vector, &params, among, hits);
+            accounts.push(found.map_err(|error| (at, error))?);
+            planned.push(scratch.planned());
         }
-        match &self.among {
-            None => index.search(scratch, vector, &self.params, hits),
-            Some(among) => index.search_among(scratch, vector, &self.params, among, hits),
+        Ok(())
+    }
+
+    /// How a query is answered whose turn comes after the deadline.
+    fn too_late(&self, asked: &Asked) -> index::Account {
+        index::Account {
+            plan: if self.params.exact { index::Plan::Exact } else { index::Plan::Walk },
+            exact: false,
+            matches: self.matches(asked),
+            visited: 0,
+            distances: 0,
+            truncated_by: Some(index::TruncatedBy::Deadline),
         }
     }
 
     /// How many items could have been returned.
-    fn matches(&self) -> u64 {
+    fn matches(&self, asked: &Asked) -> u64 {
         let among = self.among.unwrap_or_default();
         let passes = |node: &NodeId| among.passing.is_none_or(|passing| passing.contains(*node));
-        let excluded = among.excluded.iter().chain(&self.params.exclude);
+        let excluded = among.excluded.iter().chain(&asked.exclude);
         let excluded: BTreeSet<NodeId> = excluded.copied().filter(passes).collect();
         let passing = among.passing.map_or(self.job.host.index.info().n, |passing| passing.len());
         passing - excluded.len() as u64

@@ -290,6 +290,7 @@ pub(crate) struct Config {
     pub(crate) rounds: Option<usize>,
     pub(crate) min_seconds: Option<f64>,
     pub(crate) pin: bool,
+    pub(crate) batch: bool,
     pub(crate) build: Vec<BuildSpec>,
 }
 

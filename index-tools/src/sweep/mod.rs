@@ -127,6 +127,10 @@ pub(crate) struct SweepArgs {
     /// Keep each searching thread on one processor
     #[arg(long)]
     pin: bool,
+    /// Give each thread its share of the queries at once, as a call of the server with many queries
+    /// does: it answers more of them a second than one by one, and none has a latency of its own
+    #[arg(long, conflicts_with_all = ["server", "rate", "filters"])]
+    batch: bool,
     /// Send so many queries a second over all threads, answered or not, in place of asking as fast
     /// as answers come
     #[arg(long, value_name = "QPS,…", value_delimiter = ',')]
@@ -292,6 +296,7 @@ impl Plan {
             plans: first(&args.plan, vec![PlanChoice::Auto]),
             threads: either(&args.threads, config.threads, 1),
             paces: match rates.is_empty() {
+                true if args.batch || config.batch => vec![Pace::Batch],
                 true => vec![Pace::Closed],
                 false => rates.iter().copied().map(Pace::Open).collect(),
             },

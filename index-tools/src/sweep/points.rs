@@ -207,6 +207,7 @@ impl Ground<'_> {
         let (mode, offered_qps) = match way.pace {
             Pace::Closed => (Mode::Closed, None),
             Pace::Open(rate) => (Mode::Open, Some(rate)),
+            Pace::Batch => (Mode::Batch, None),
         };
         let pinned = (!plan.processors.is_empty())
             .then(|| plan.processors.iter().take(threads).map(|&cpu| cpu as u64).collect());
@@ -322,7 +323,7 @@ impl Ground<'_> {
         for round in &open.rounds {
             latencies += &round.latencies;
         }
-        let [p50_us, p95_us, p99_us, p999_us] = percentiles_us(&latencies).map(Some);
+        let [p50_us, p95_us, p99_us, p999_us] = percentiles_us(&latencies);
         let qps: Vec<f64> = open.rounds.iter().map(|round| round.qps).collect();
         let judged = &open.judged;
         Ok(Point {

@@ -19,7 +19,7 @@ use crate::measure::{Questions, panicked};
 /// Queries of each thread ahead of the clock of each round.
 const WARM_UP: usize = 200;
 
-/// Queries between two looks at the interrupt.
+/// Queries between two looks at the interrupt, and those that are given at once.
 const AT_A_TIME: usize = 64;
 
 /// The longest latency that is told apart from longer ones, in nanoseconds.
@@ -33,6 +33,8 @@ pub(crate) enum Pace {
     /// So many a second over all threads, at even intervals, whoever is late. A latency counts
     /// from when the query was due, so that a stall is seen by all the queries that it held up.
     Open(f64),
+    /// Each thread is given its share of the queries at once, and answers as fast as it can.
+    Batch,
 }
 
 /// What a round is to be.
@@ -61,9 +63,10 @@ pub(crate) fn histogram() -> Result<Histogram<u64>, Failure> {
         .map_err(|e| Failure::new(Exit::Internal, format!("no histogram: {e}")))
 }
 
-/// Microseconds of the 50th, 95th, 99th and 99.9th percentile.
-pub(crate) fn percentiles_us(latencies: &Histogram<u64>) -> [f64; 4] {
-    [0.50, 0.95, 0.99, 0.999].map(|share| latencies.value_at_quantile(share) as f64 / 1e3)
+/// Microseconds of the 50th, 95th, 99th and 99.9th percentile, where any latency was taken.
+pub(crate) fn percentiles_us(latencies: &Histogram<u64>) -> [Option<f64>; 4] {
+    let at = |share| latencies.value_at_quantile(share) as f64 / 1e3;
+    [0.50, 0.95, 0.99, 0.999].map(|share| (!latencies.is_empty()).then(|| at(share)))
 }
 
 /// One thread's part of a round.
@@ -100,6 +103,7 @@ pub(crate) fn run<Q: Questions>(
                     match spec.pace {
                         Pace::Closed => asker.closed(thread, threads, spec.min_time),
                         Pace::Open(rate) => asker.open(next, rate, spec.min_time),
+                        Pace::Batch => asker.batch(thread, threads, spec.min_time),
                     }
                 })
             })
@@ -178,6 +182,31 @@ impl<Q: Questions> Asker<'_, Q> {
             if elapsed >= min_time || asked == 0 {
                 let (queries, seconds) = (asked as u64, elapsed.as_secs_f64());
                 return Ok(Part { queries, seconds, latencies, first_pass });
+            }
+        }
+    }
+
+    /// Is given every `threads`th query from `thread` on, [`AT_A_TIME`], in whole passes, until the
+    /// time is over. A query of them has no latency of its own.
+    fn batch(
+        &mut self,
+        thread: usize,
+        threads: usize,
+        min_time: Duration,
+    ) -> Result<Part, Failure> {
+        let rows: Vec<usize> = (thread..self.questions.len()).step_by(threads).collect();
+        let (mut asked, start) = (0, Instant::now());
+        loop {
+            for rows in rows.chunks(AT_A_TIME) {
+                self.interrupt.check()?;
+                self.questions.ask_several(self.session, rows, &self.params)?;
+                asked += rows.len();
+            }
+            let elapsed = start.elapsed();
+            if elapsed >= min_time || asked == 0 {
+                let (queries, seconds) = (asked as u64, elapsed.as_secs_f64());
+                let latencies = histogram()?;
+                return Ok(Part { queries, seconds, latencies, first_pass: Vec::new() });
             }
         }
     }

@@ -58,7 +58,7 @@ fn point(
 ) -> Result<Point, Failure> {
     let mut latencies = histogram()?;
     step.nanos.iter().for_each(|&nanos| latencies.saturating_record(nanos));
-    let [p50_us, p95_us, p99_us, p999_us] = percentiles_us(&latencies).map(Some);
+    let [p50_us, p95_us, p99_us, p999_us] = percentiles_us(&latencies);
     let seconds = step.nanos.iter().sum::<u64>() as f64 / 1e9;
     let qps = step.nanos.len() as f64 / seconds.max(1e-9);
     Ok(Point {

@@ -21,6 +21,7 @@ use crate::machine;
 use crate::measure::{Engine, Plain, answer_all};
 use crate::progress::Reporter;
 use crate::queries::Queries;
+use crate::results::Mode;
 
 /// A command.
 #[derive(Deserialize)]
@@ -38,8 +39,21 @@ enum Command {
         k: usize,
         min_seconds: f64,
         ids: Option<PathBuf>,
+        #[serde(default)]
+        mode: WorkerMode,
     },
     Quit,
+}
+
+/// How the queries of a round are sent.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum WorkerMode {
+    /// At once, as other engines get them.
+    #[default]
+    Batch,
+    /// One by one, each with a latency.
+    Closed,
 }
 
 /// What is loaded.
@@ -61,9 +75,15 @@ pub(crate) fn converse(report: &Reporter) -> Result<(), Failure> {
                     loaded = Some(now);
                     told
                 }),
-            Ok(Command::Search { search, k, min_seconds, ids }) => match &loaded {
+            Ok(Command::Search { search, k, min_seconds, ids, mode }) => match &loaded {
                 None => Err(Failure::usage("search before load")),
-                Some(loaded) => loaded.search(search, k, min_seconds, ids, report),
+                Some(loaded) => {
+                    let (pace, mode) = match mode {
+                        WorkerMode::Batch => (Pace::Batch, Mode::Batch),
+                        WorkerMode::Closed => (Pace::Closed, Mode::Closed),
+                    };
+                    loaded.search(search, (k, min_seconds), (pace, mode), ids, report)
+                }
             },
             Err(failure) => Err(failure),
         };
@@ -110,8 +130,8 @@ impl Loaded {
     fn search(
         &self,
         search: SearchSpec,
-        k: usize,
-        min_seconds: f64,
+        (k, min_seconds): (usize, f64),
+        (pace, mode): (Pace, Mode),
         ids: Option<PathBuf>,
         report: &Reporter,
     ) -> Result<Map<String, Value>, Failure> {
@@ -130,7 +150,7 @@ impl Loaded {
         }
         let spec = RoundSpec {
             params,
-            pace: Pace::Closed,
+            pace,
             min_time: Duration::try_from_secs_f64(min_seconds)
                 .map_err(|e| Failure::usage(format!("min_seconds {min_seconds}: {e}")))?,
             pinned: &[],
@@ -140,7 +160,7 @@ impl Loaded {
         Ok(Map::from_iter([
             ("queries".to_owned(), json!(round.queries)),
             ("seconds".to_owned(), json!(round.queries as f64 / round.qps)),
-            ("mode".to_owned(), json!("closed")),
+            ("mode".to_owned(), json!(mode.name())),
             ("python_loop".to_owned(), json!(false)),
             ("resident_mib".to_owned(), json!(machine::resident_mib())),
             ("p50_us".to_owned(), json!(p50_us)),
