@@ -119,12 +119,21 @@ fn level_of(node: NodeId, seed: u64, base: usize) -> usize {
     ((-uniform.ln() / (base as f64).ln()) as usize).min(MAX_LAYERS)
 }
 
+/// Nodes that one thread inserts together.
+const TOGETHER: usize = 2;
+
+/// What one insert of those searches with.
+#[derive(Debug, Default)]
+struct Lane<B> {
+    beam: Beam,
+    query: B,
+}
+
 /// What one thread reuses from insert to insert.
 #[derive(Debug, Default)]
 struct Worker<B> {
-    beam: Beam,
+    lanes: [Lane<B>; TOGETHER],
     prune: PruneScratch<B>,
-    query: B,
     candidates: Vec<Neighbor>,
     distances: Vec<f32>,
     kept: Vec<Neighbor>,
@@ -193,12 +202,11 @@ impl<'a, S: Space> Growing<'a, S> {
     ) {
         let this = &*self;
         let chosen: Vec<Vec<Vec<Neighbor>>> = pool.install(|| {
-            let choose = |node: &NodeId| {
-                with_worker(workers, |worker| {
-                    dispatch(Choose { growing: this, node: *node, worker })
-                })
+            let choose = |nodes: &[NodeId]| {
+                let choose = |worker: &mut _| dispatch(Choose { growing: this, nodes, worker });
+                with_worker(workers, choose).into_iter().take(nodes.len())
             };
-            batch.par_iter().with_max_len(8).map(choose).collect()
+            batch.par_chunks(TOGETHER).with_max_len(4).flat_map_iter(choose).collect()
         });
         let mut reverse = Vec::new();
         for (node, lists) in batch.iter().zip(&chosen) {
@@ -333,52 +341,101 @@ impl<'a, S: Space> Growing<'a, S> {
     }
 }
 
-/// Chooses the neighbors of a new node on every layer it is part of, base first.
+/// Chooses the neighbors of some new nodes, at most [`TOGETHER`], on every layer that each is part of,
+/// base first. Their searches of the base layer are done in turns, since each waits for memory.
 struct Choose<'a, S: Space> {
     growing: &'a Growing<'a, S>,
-    node: NodeId,
+    nodes: &'a [NodeId],
     worker: &'a mut Worker<S::Buffer>,
 }
 
 impl<S: Space> Operation for Choose<'_, S> {
-    type Output = Vec<Vec<Neighbor>>;
+    type Output = [Vec<Vec<Neighbor>>; TOGETHER];
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> Self::Output {
-        let Choose { growing, node, worker } = self;
-        let Worker { beam, prune, query, candidates, kept, .. } = worker;
+        let Choose { growing, nodes, worker } = self;
+        let Worker { lanes, prune, candidates, kept, .. } = worker;
+        let mut chosen = Self::Output::default();
         if growing.is_empty {
-            return Vec::new();
+            return chosen;
         }
-        let params = growing.params;
-        let scorer = growing.space.scorer(isa, node, query);
-        let top = growing.levels.layers.len();
-        let level = growing.level(node).min(top);
-        let above = (level..top).rev().map(|layer| growing.levels.layer(layer));
-        let start = growing.levels.entry_slot;
-        let (mut entries, _) = descend(beam, &scorer, above, start, growing.levels.entries);
-        let mut chosen = vec![Vec::new(); level + 1];
-        for layer in (0..=level).rev() {
-            let lists = growing.lists(layer);
-            let reach = Reach::of(params.ef_construction);
-            if layer == 0 {
-                beam.search(lists, &scorer, &entries, reach);
-            } else {
-                let Layer { nodes, .. } = growing.levels.layer(layer - 1);
-                beam.search(lists, &SlotScorer { nodes, scorer: &scorer }, &entries, reach);
+        let (base, reach) = (growing.lists(0), Reach::of(growing.params.ef_construction));
+        let mut searches = Vec::with_capacity(TOGETHER);
+        for ((Lane { beam, query }, node), chosen) in lanes.iter_mut().zip(nodes).zip(&mut chosen) {
+            let scorer = growing.space.scorer(isa, *node, query);
+            let mut choice = Choice { growing, prune, candidates, kept };
+            let entries = choice.above_base(isa, *node, &scorer, beam, chosen);
+            beam.begin(base, &scorer, &entries, reach);
+            searches.push((beam, scorer));
+        }
+        let mut searching = true;
+        while searching {
+            searching = false;
+            for (beam, scorer) in &mut searches {
+                searching |= beam.step(base, scorer, None);
             }
-            candidates.clear();
-            candidates.extend(beam.found().iter());
-            let degree = growing.degree(layer);
-            let space = LayerSpace { growing, layer };
-            robust_prune(isa, &space, candidates.iter().copied(), degree, params.rule, prune, kept);
-            chosen[layer] = kept.clone();
-            if layer > 0 {
-                let closest = candidates[0].node;
-                entries = Entries::one(growing.levels.layers[layer - 1].down[closest.index()]);
-            }
+        }
+        for ((beam, _), chosen) in searches.into_iter().zip(&mut chosen) {
+            beam.end();
+            let mut choice = Choice { growing, prune, candidates, kept };
+            choice.among_found(isa, 0, beam, chosen);
         }
         chosen
+    }
+}
+
+/// What choosing neighbors works with.
+struct Choice<'a, S: Space> {
+    growing: &'a Growing<'a, S>,
+    prune: &'a mut PruneScratch<S::Buffer>,
+    candidates: &'a mut Vec<Neighbor>,
+    kept: &'a mut Vec<Neighbor>,
+}
+
+impl<S: Space> Choice<'_, S> {
+    /// Chooses on the upper layers; where to come into the base layer.
+    #[inline(always)]
+    fn above_base<I: Isa>(
+        &mut self,
+        isa: I,
+        node: NodeId,
+        scorer: &impl Scorer,
+        beam: &mut Beam,
+        chosen: &mut Vec<Vec<Neighbor>>,
+    ) -> Entries {
+        let levels = &self.growing.levels;
+        let top = levels.layers.len();
+        let level = self.growing.level(node).min(top);
+        let above = (level..top).rev().map(|layer| levels.layer(layer));
+        let (mut entries, _) = descend(beam, scorer, above, levels.entry_slot, levels.entries);
+        chosen.resize(level + 1, Vec::new());
+        for layer in (1..=level).rev() {
+            let Layer { nodes, down, lists } = levels.layer(layer - 1);
+            let reach = Reach::of(self.growing.params.ef_construction);
+            beam.search(lists, &SlotScorer { nodes, scorer }, &entries, reach);
+            self.among_found(isa, layer, beam, chosen);
+            entries = Entries::one(down[self.candidates[0].node.index()]);
+        }
+        entries
+    }
+
+    /// Chooses on one layer among what the search of it found.
+    #[inline(always)]
+    fn among_found<I: Isa>(
+        &mut self,
+        isa: I,
+        layer: usize,
+        beam: &Beam,
+        chosen: &mut [Vec<Neighbor>],
+    ) {
+        let Self { growing, prune, candidates, kept } = self;
+        candidates.clear();
+        candidates.extend(beam.found().iter());
+        let (space, degree) = (LayerSpace { growing, layer }, growing.degree(layer));
+        let rule = growing.params.rule;
+        robust_prune(isa, &space, candidates.iter().copied(), degree, rule, prune, kept);
+        chosen[layer].clone_from(kept);
     }
 }
 
@@ -495,7 +552,10 @@ fn score_list<I: Isa, S: Space>(
     worker: &mut Worker<S::Buffer>,
 ) {
     let space = LayerSpace { growing, layer: place.0 };
-    let scorer = space.scorer(isa, place.1, &mut worker.query);
+    let scorer = space.scorer(isa, place.1, &mut worker.lanes[0].query);
+    for node in list {
+        scorer.prefetch(*node);
+    }
     worker.distances.resize(list.len(), 0.0);
     scorer.score(list, &mut worker.distances);
     worker.candidates.clear();
