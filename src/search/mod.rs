@@ -257,9 +257,10 @@ pub struct Query<'a> {
     pub exclude: Option<NodeId>,
 }
 
-/// Answers several queries, each as [`search`] does alone, in less time: see [`traverse`]. `give` takes the
-/// number of a query, how it was answered and its neighbors, closest first, in the order in which they are
-/// done. A query whose turn comes after the deadline gets none, unless it is the first.
+/// Answers several queries, each as [`search`] does alone, in less time: two walks of codes are done in
+/// turns. `give` takes the number of a query, how it was answered and its neighbors, closest first, in the
+/// order in which they are done. A query whose turn comes after the deadline gets none, unless it is the
+/// first.
 ///
 /// # Errors
 /// The number of the first query that is refused, and why; none is answered then.
