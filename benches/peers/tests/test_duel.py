@@ -246,4 +246,13 @@ def test_against_itself(tiny, program, tmp_path, capsys):
     text = (folder / "report.md").read_text()
     assert "vicinage-again" in text and "on processor 0" in text
     assert (folder / "report.html").read_text() == "<html>"
+    assert {r["mode"] for r in ours + again} == {"batch"}
     json.dumps(ours, allow_nan=False)
+
+
+def test_ours_one_by_one(tiny, program, tmp_path):
+    out = tmp_path / "out"
+    words = ["duel", str(tiny), "--ours", program, "--against-itself", "--one-by-one"]
+    words += ["--out", str(out), "--rounds", "2", "--min-seconds", "0", "--floor", "0"]
+    assert main(words) == 0
+    assert {r["mode"] for r in results.read(held(out, tiny) / "vicinage.jsonl")} == {"closed"}

@@ -224,6 +224,20 @@ fn a_load_is_offered_at_a_rate() {
 }
 
 #[test]
+fn queries_given_at_once_have_no_latency() {
+    let dir = inputs();
+    run(dir.path(), &format!("{SWEEP} --ef 40 --threads 1,2 --batch --out all.jsonl")).ok();
+    run(dir.path(), &format!("{SWEEP} --ef 40 --threads 1,2 --out each.jsonl")).ok();
+    let [all, each] = ["all", "each"].map(|file| lines(&dir.path().join(format!("{file}.jsonl"))));
+    assert_eq!((all.len(), each.len()), (2, 2));
+    for (all, each) in all.iter().zip(&each) {
+        assert!(all["mode"] == "batch" && all["p50_us"].is_null() && number(all, "qps") > 0.0);
+        assert!(each["mode"] == "closed" && number(each, "p50_us") > 0.0);
+        assert_eq!(all["recall_id"], each["recall_id"]);
+    }
+}
+
+#[test]
 fn a_file_says_what_is_swept_and_flags_go_before_it() {
     let dir = inputs();
     let config = "k = [3]\nef = [30]\nslack = [1.5]\nrounds = 2\nmin_seconds = 0.01\n\
@@ -366,6 +380,11 @@ fn the_worker_speaks_the_protocol_of_the_peers() {
     let answer = worker.ask(&search);
     assert_eq!((&answer["ok"], &answer["python_loop"]), (&json!(true), &json!(false)));
     assert!(number(&answer, "queries") >= 50.0 && number(&answer, "seconds") > 0.0);
+    assert!(answer["mode"] == "batch" && answer["p50_us"].is_null());
+    let mut each = search.clone();
+    each["mode"] = json!("closed");
+    let answer = worker.ask(&each);
+    assert!(answer["mode"] == "closed" && number(&answer, "p50_us") > 0.0);
     let ids = read_ids(&dir.path().join("ids.npy").into()).unwrap();
     for (params, ok) in [
         (json!({"target_recall": 0.9}), true),
