@@ -276,26 +276,15 @@ pub fn search_several(
     for (at, Query { vector, exclude }) in queries.iter().enumerate() {
         let form = prepare(target, vector, params).map_err(|error| (at, error))?;
         let how = How::of(target, params, *exclude);
-        asked.push(Asked { query: vector, form, reach: how.reach });
+        asked.push(how.asked(vector, form, *exclude));
         hows.push(how);
     }
     let walks = hows.iter().all(|how| how.plan == Plan::Walk);
     let fit = queries.iter().all(|query| fits_codes(query.vector));
     if let Some(codes) = target.codes.filter(|_| walks && fit) {
-        let mut left = Vec::new();
-        walk_codes(
-            (target, codes),
-            scratch,
-            &asked,
-            |at| hows[at].rerank,
-            |at, close, stats| {
-                let excluded = queries[at].exclude;
-                left.clear();
-                left.extend(close.iter().filter(|neighbor| Some(neighbor.node) != excluded));
-                left.truncate(hows[at].reach.stop.k);
-                give(at, hows[at].account(stats), &left);
-            },
-        );
+        walk_codes((target, codes), scratch, &asked, |at, close, stats| {
+            give(at, hows[at].account(stats), close);
+        });
         return Ok(());
     }
     let mut found = Vec::new();
@@ -413,6 +402,10 @@ impl How {
         Self { plan, matches, reach, rerank: rerank.clamp(keep, ef.max(keep)) }
     }
 
+    fn asked<'a>(&self, query: &'a [f32], form: Form<'a>, exclude: Option<NodeId>) -> Asked<'a> {
+        Asked { query, form, reach: self.reach, rerank: self.rerank, exclude }
+    }
+
     fn account(&self, stats: BeamStats) -> Account {
         account(self.plan, self.matches, stats.visited, stats.distances, stats.timed_out)
     }
@@ -435,31 +428,24 @@ fn run<A: Admit>(
         if codes.is_none() && target.metric == Metric::Ip {
             how.reach.stop.slack = f32::INFINITY;
         }
-        let asked = Asked { query, form, reach: how.reach };
+        let asked = how.asked(query, form, params.exclude);
         let stats = match codes {
             Some(codes) => {
                 let mut stats = BeamStats::default();
-                walk_codes(
-                    (target, codes),
-                    scratch,
-                    &[asked],
-                    |_| how.rerank,
-                    |_, close, did| {
-                        found.extend_from_slice(close);
-                        stats = did;
-                    },
-                );
+                walk_codes((target, codes), scratch, &[asked], |_, close, did| {
+                    found.extend_from_slice(close);
+                    stats = did;
+                });
                 stats
             }
             None => with_element!(target.vectors.element, E => {
                 let (rows, walk) = (target.vectors.rows::<E>(), &mut scratch.lanes[0].walk);
                 let stats = dispatch(WalkRows { target, rows, asked: &asked, walk });
-                found.extend(scratch.lanes[0].walk.beam.found().iter());
+                let walked = scratch.lanes[0].walk.beam.found().iter();
+                found.extend(walked.filter(|neighbor| admit.admit(neighbor.node)).take(k));
                 stats
             }),
         };
-        found.retain(|neighbor| admit.admit(neighbor.node));
-        found.truncate(k);
         return how.account(stats);
     }
     with_element!(target.vectors.element, E => {
@@ -480,21 +466,20 @@ fn fits_codes(query: &[f32]) -> bool {
     square <= f32::MAX / 16.0
 }
 
-/// Walks over codes for one query or more, scores the closest `rerank` of each on their vectors, and gives
-/// them, closest first.
+/// Walks over codes for one query or more, scores the closest of each on their vectors, and gives at most
+/// `k` that are not excluded, closest first.
 fn walk_codes(
     (target, codes): (&Target<'_>, Codes<'_>),
     scratch: &mut Scratch,
     asked: &[Asked<'_>],
-    rerank: impl Fn(usize) -> usize,
     mut give: impl FnMut(usize, &[Neighbor], BeamStats),
 ) {
     let Scratch { lanes, nodes, distances, close, .. } = scratch;
     let done = |at: usize, beam: Option<&Beam>, mut stats: BeamStats| {
-        let Asked { query, form, .. } = asked[at];
+        let Asked { query, form, reach, rerank, exclude } = asked[at];
         let walked = beam.into_iter().flat_map(|beam| beam.found().iter());
         nodes.clear();
-        nodes.extend(walked.take(rerank(at)).map(|neighbor| neighbor.node));
+        nodes.extend(walked.take(rerank).map(|neighbor| neighbor.node));
         stats.distances += nodes.len() as u64;
         distances.resize(nodes.len(), 0.0);
         let (scored, distances) = (&*nodes, &mut *distances);
@@ -505,8 +490,10 @@ fn walk_codes(
         });
         close.clear();
         let scored = scored.iter().zip(distances.iter());
-        close.extend(scored.map(|(&node, &distance)| Neighbor { distance, node }));
+        let scored = scored.map(|(&node, &distance)| Neighbor { distance, node });
+        close.extend(scored.filter(|neighbor| Some(neighbor.node) != exclude));
         close.sort_unstable();
+        close.truncate(reach.stop.k);
         give(at, close, stats);
     };
     with_codes!(codes.layout().kind(), K => {

@@ -26,6 +26,10 @@ pub(super) struct Asked<'a> {
     pub(super) query: &'a [f32],
     pub(super) form: Form<'a>,
     pub(super) reach: Reach,
+    /// How many of what is found are scored on vectors.
+    pub(super) rerank: usize,
+    /// What must not be returned.
+    pub(super) exclude: Option<NodeId>,
 }
 
 /// What the walk for one query works in.
