@@ -154,15 +154,14 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// high ones; 0 where rows are padded.
     fn dot_u4<const N: usize>(self, query: CodeQuery<'_>, rows: [&[u8]; N]) -> [i32; N];
 
-    /// Asks for the row's cache lines, those of its first [`PREFETCH_LINES`] · 64 bytes.
+    /// Asks for every cache line of `row`.
     #[inline(always)]
     fn prefetch<E: Element>(self, row: &[E]) {
-        let bytes = bytemuck::cast_slice::<E, u8>(row);
-        self.prefetch_bytes(&bytes[..bytes.len().min(PREFETCH_LINES * 64)]);
+        self.prefetch_bytes(bytemuck::cast_slice(row));
     }
 
-    /// Asks for every cache line of `row`.
-    fn prefetch_bytes(self, row: &[u8]);
+    /// Asks for every cache line of some bytes.
+    fn prefetch_bytes(self, bytes: &[u8]);
 }
 
 /// The bytes of each row that a query for codes fits, where a byte holds `PER_BYTE` of them.
@@ -177,10 +176,6 @@ fn code_bytes<const PER_BYTE: usize, const N: usize>(
     assert!(odd == 0, "a query for codes fits rows of its length, in whole groups of 32 bytes");
     bytes
 }
-
-/// How many 64-byte lines of a row one prefetch asks for; the processor's own stride prefetcher
-/// follows from there.
-pub const PREFETCH_LINES: usize = 8;
 
 /// Something that is compiled once per instruction set.
 pub trait Operation {
