@@ -101,9 +101,9 @@ impl Beam {
         reach: Reach,
     ) {
         let Reach { ef, keep, stop, .. } = reach;
-        self.pool.reset(ef.max(keep), stop);
+        self.pool.reset(ef, stop);
         if ef < keep {
-            self.pool.expand_within(ef);
+            self.pool.keep(keep);
         }
         self.visited.reset(layer.len());
         self.stats = BeamStats::default();

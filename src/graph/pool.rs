@@ -13,16 +13,25 @@ use crate::types::{Neighbor, NodeId};
 /// Lists that grow over 2,048 come in two parts, so that an insertion does not move thousands of entries:
 /// new ones enter `recent`, which is merged into `list` when it is full. Both parts together are
 /// at any time what the one list would be.
+///
+/// What is kept and not to be expanded needs no order until the end: where that is much, it is in `rest`,
+/// twice as many as are kept or less.
 #[derive(Debug, Default)]
 pub struct Pool {
     list: List,
     recent: List,
     capacity: usize,
-    /// Of what is held, so many of the closest may be expanded.
+    /// Of the list, so many of the closest may be expanded once as many as can be are held.
     expandable: usize,
+    /// What is kept of what was refused by the list or fell out of it: closer than `far`, in no order.
+    rest: Vec<u64>,
+    /// What may be held in all.
+    keep: usize,
+    /// Keys from here on do not enter `rest`; 0 where there is no such part.
+    far: u64,
     /// Whether the list has grown so long that new entries enter `recent`.
     long: bool,
-    /// Keys from here on are of no interest.
+    /// Keys from here on do not enter the list.
     limit: u64,
     stop: Stop,
 }
@@ -33,6 +42,12 @@ const LONG: usize = 2_048;
 
 /// Entries of the recent part.
 const RECENT: usize = 128;
+
+/// Up to so many in all, what is kept and not expanded is in the list.
+const SHORT: usize = 64;
+
+/// How many more than the part without order keeps there may be in it until it is sifted.
+const SIFTED: usize = 256;
 
 /// When a search is over before every entry of its list is expanded: once the closest of them that
 /// is left lies farther than `slack` times the `k`th closest. Such entries do not enter the list
@@ -134,14 +149,16 @@ impl List {
         self.cursor += 1;
     }
 
-    /// Takes in the entries of `other` and keeps the `capacity` least.
-    fn merge(&mut self, other: &mut Self, capacity: usize) {
+    /// Takes in the entries of `other`, keeps the `capacity` least and gives the others to `dropped`.
+    fn merge(&mut self, other: &mut Self, capacity: usize, mut dropped: impl FnMut(u64)) {
         let (mut old, mut new) = (self.keys.len(), other.keys.len());
         while old + new > capacity {
             if old == 0 || (new > 0 && other.keys[new - 1] > self.keys[old - 1]) {
                 new -= 1;
+                dropped(other.keys[new]);
             } else {
                 old -= 1;
+                dropped(self.keys[old]);
             }
         }
         self.keys.resize(old + new, 0);
@@ -164,15 +181,25 @@ impl Pool {
     pub fn reset(&mut self, capacity: usize, stop: Stop) {
         self.list.reset(capacity);
         self.recent.reset(if capacity > LONG { RECENT } else { 0 });
+        self.rest.clear();
         (self.capacity, self.expandable, self.long) = (capacity, usize::MAX, false);
+        (self.keep, self.far) = (capacity, 0);
         self.limit = u64::MAX;
         self.stop = stop;
     }
 
-    /// Lets only the `rank` closest be expanded, once as many as can be are held: the search is over when
-    /// they are, and what else is held was met on the way.
-    pub fn expand_within(&mut self, rank: usize) {
-        self.expandable = rank;
+    /// Lets it hold `keep` entries, more than its capacity, once it is reset. Only as many of the closest as
+    /// its capacity was are expanded, and others until `keep` are held: the search is over when they are, and
+    /// what else is held was met on the way. A stop is heeded where its `k` is not over that capacity.
+    pub fn keep(&mut self, keep: usize) {
+        self.keep = keep;
+        if keep <= SHORT {
+            self.list.reset(keep);
+            (self.expandable, self.capacity) = (self.capacity, keep);
+        } else {
+            self.rest.reserve(2 * keep + SIFTED);
+            self.far = u64::MAX;
+        }
     }
 
     /// Offers nodes that the pool has not been offered before.
@@ -184,12 +211,18 @@ impl Pool {
             return self.insert_long(keys);
         }
         for key in keys {
+            let list = &mut self.list;
             if key >= self.limit {
+                if key < self.far {
+                    self.rest.push(key);
+                }
                 continue;
             }
-            let list = &mut self.list;
-            if list.keys.len() == self.capacity {
-                list.keys.pop();
+            if list.keys.len() == self.capacity
+                && let Some(last) = list.keys.pop()
+                && self.far > 0
+            {
+                self.rest.push(last);
             }
             list.insert(key);
             if list.keys.len() == self.capacity {
@@ -199,8 +232,9 @@ impl Pool {
         if self.stop.slack < f32::INFINITY
             && let Some(kth) = self.list.keys.get(self.stop.k - 1)
         {
-            self.limit = self.limit.min(self.stop.farthest(*kth));
+            self.stop_after(*kth);
         }
+        self.sift_when_full();
     }
 
     /// [`Pool::insert`] into a list of two parts.
@@ -208,17 +242,60 @@ impl Pool {
         for key in keys {
             if key < self.limit {
                 if self.recent.keys.len() == RECENT {
-                    self.list.merge(&mut self.recent, self.capacity);
+                    self.merge();
                 }
                 self.recent.insert(key);
+            } else if key < self.far {
+                self.rest.push(key);
             }
         }
-        let held = self.held();
-        if held >= self.capacity {
+        let listed = self.listed();
+        if listed >= self.capacity {
             self.limit = self.limit.min(self.ranked(self.capacity));
         }
-        if self.stop.slack < f32::INFINITY && held >= self.stop.k {
-            self.limit = self.limit.min(self.stop.farthest(self.ranked(self.stop.k)));
+        if self.stop.slack < f32::INFINITY && listed >= self.stop.k {
+            self.stop_after(self.ranked(self.stop.k));
+        }
+        self.sift_when_full();
+    }
+
+    /// Takes the recent part into the list.
+    fn merge(&mut self) {
+        let Self { list, recent, rest, far, capacity, .. } = self;
+        let drop = |key| {
+            if *far > 0 {
+                rest.push(key);
+            }
+        };
+        list.merge(recent, *capacity, drop);
+    }
+
+    /// Lets nothing in that lies too far behind the `k`th closest.
+    #[inline(always)]
+    fn stop_after(&mut self, kth: u64) {
+        let farthest = self.stop.farthest(kth);
+        self.limit = self.limit.min(farthest);
+        self.far = self.far.min(farthest);
+    }
+
+    /// Leaves in `rest` what may be among those that are kept, once it has grown.
+    #[inline(always)]
+    fn sift_when_full(&mut self) {
+        if self.rest.len() >= 2 * (self.keep - self.capacity) + SIFTED {
+            self.sift();
+        }
+    }
+
+    fn sift(&mut self) {
+        // What the two parts hold too many of is to be sifted, too.
+        if self.long {
+            self.merge();
+        }
+        let kept = self.keep - self.list.keys.len();
+        if kept < self.rest.len() {
+            let (_, last, _) = self.rest.select_nth_unstable(kept - 1);
+            self.far = self.far.min(*last);
+            self.rest.truncate(kept);
         }
     }
 
@@ -239,9 +316,9 @@ impl Pool {
         last(new, low).max(last(old, rank - low)).unwrap_or(u64::MAX)
     }
 
-    /// How many are held, over both parts.
+    /// How many the list holds, over both parts.
     #[inline(always)]
-    fn held(&self) -> usize {
+    fn listed(&self) -> usize {
         self.list.keys.len() + self.recent.keys.len()
     }
 
@@ -262,7 +339,7 @@ impl Pool {
     /// The key that as many as `rank` are at or below; none where fewer are held.
     #[inline(always)]
     pub(super) fn key_at(&self, rank: usize) -> Option<u64> {
-        match rank <= self.held() {
+        match rank <= self.listed() {
             true if self.long => Some(self.ranked(rank)),
             true => self.list.keys.get(rank - 1).copied(),
             false => None,
@@ -280,8 +357,8 @@ impl Pool {
     pub fn expand_next(&mut self) -> Option<NodeId> {
         let recent = self.recent.first_unexpanded().unwrap_or(u64::MAX);
         let key = self.list.first_unexpanded().unwrap_or(u64::MAX).min(recent);
-        if key > self.limit || key == u64::MAX || self.is_beyond(key) {
-            return None;
+        if key > self.limit || key == u64::MAX || self.is_beyond() {
+            return if self.far > 0 { self.expand_rest() } else { None };
         }
         if key == recent {
             self.recent.expand()
@@ -291,16 +368,24 @@ impl Pool {
         Some(neighbor(key).node)
     }
 
-    /// Whether the first key that is not expanded is none of the closest that may be.
+    /// Whether the first that is not expanded is none of the closest that may be. All before it are expanded,
+    /// and the list is short: it has one part.
     #[inline(always)]
-    fn is_beyond(&self, key: u64) -> bool {
-        // Most searches have no such bound, and a rank in two lists takes two searches.
-        if self.expandable == usize::MAX || self.held() < self.capacity {
-            return false;
+    fn is_beyond(&self) -> bool {
+        self.list.cursor >= self.expandable && self.list.keys.len() == self.capacity
+    }
+
+    /// The closest node of what is kept without order, while fewer are held than can be.
+    #[cold]
+    fn expand_rest(&mut self) -> Option<NodeId> {
+        if self.listed() + self.rest.len() >= self.keep {
+            return None;
         }
-        // In one list, all before it are expanded.
-        let rank = if self.long { self.rank(key) } else { self.list.cursor + 1 };
-        rank > self.expandable
+        let unexpanded =
+            self.rest.iter_mut().filter(|key| **key & EXPANDED == 0 && **key < self.far);
+        let closest = unexpanded.min()?;
+        *closest |= EXPANDED;
+        Some(neighbor(*closest).node)
     }
 
     /// Nodes that [`Pool::expand_next`] gives soon if nothing closer is inserted.
@@ -313,13 +398,27 @@ impl Pool {
     /// Ends the search: what was found lies in one list.
     pub fn settle(&mut self) {
         if self.long {
-            self.list.merge(&mut self.recent, self.capacity);
+            self.merge();
+        }
+        if !self.rest.is_empty() {
+            self.sift();
+            self.rest.sort_unstable();
+            let keys = &mut self.list.keys;
+            let in_order = keys.last() < self.rest.first();
+            keys.append(&mut self.rest);
+            // A stop can have turned away from the list what is closer than its end.
+            if !in_order {
+                keys.sort_unstable();
+            }
         }
     }
 
     /// What is held, closest first, once it is settled.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Neighbor> + '_ {
-        debug_assert!(self.recent.keys.is_empty(), "a search ends with settle");
+        debug_assert!(
+            self.recent.keys.is_empty() && self.rest.is_empty(),
+            "a search ends with settle"
+        );
         self.list.keys.iter().map(|key| neighbor(*key))
     }
 }
@@ -378,14 +477,17 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn lists_are_what_one_sorted_list_would_be(
-            seed: u64, capacity in LONG / 2..2 * LONG, within in 1..6000_usize, k in 1..800_usize,
-            slack in 1.0..4.0_f32,
+            seed: u64, short: bool, keep in LONG / 2..2 * LONG, within in 1..6000_usize,
+            k in 1..800_usize, slack in 1.0..4.0_f32,
         ) {
+            let (keep, within) = if short { (keep / 30, within / 60 + 1) } else { (keep, within) };
             let slack = if slack > 3.0 { f32::INFINITY } else { slack };
-            let stop = Stop { k: k.min(capacity), slack };
+            let stop = Stop { k: k.min(within).min(keep), slack };
             let (mut pool, mut plain) = (Pool::default(), Plain::default());
-            pool.reset(capacity, stop);
-            pool.expand_within(within);
+            pool.reset(within.min(keep), stop);
+            if within < keep {
+                pool.keep(keep);
+            }
             let (mut limit, mut state, mut node) = (u64::MAX, seed, 0);
             // Distances that shrink as the search goes on, as those of searches do.
             for step in 0..1000_u32 {
@@ -399,13 +501,15 @@ mod tests {
                 let keys = nodes.iter().zip(&distances).map(|(node, distance)| key(*distance, *node));
                 plain.0.extend(keys.filter(|key| *key < limit).map(|key| (key, false)));
                 plain.0.sort_unstable();
-                plain.0.truncate(capacity);
-                limit = limit.min(plain.limit(capacity, stop));
-                let within = if plain.0.len() < capacity { usize::MAX } else { within };
+                plain.0.truncate(keep);
+                limit = limit.min(plain.limit(keep, stop));
+                let within = if plain.0.len() < keep { usize::MAX } else { within };
                 let upcoming: Vec<NodeId> = pool.upcoming().collect();
                 let expanded = pool.expand_next();
                 proptest::prop_assert_eq!(expanded, plain.expand_next(limit, within));
-                proptest::prop_assert!(expanded.is_none_or(|node| upcoming.contains(&node)));
+                // Nothing is known to be next where the list is expanded and too little is held.
+                let known = |node| upcoming.is_empty() || upcoming.contains(&node);
+                proptest::prop_assert!(expanded.is_none_or(known));
             }
             pool.settle();
             let held: Vec<NodeId> = pool.iter().map(|neighbor| neighbor.node).collect();
