@@ -76,7 +76,8 @@ pub struct SearchParams {
     /// items it is raised to `k`. `None` is [`DEFAULT_EF`], or `k` where that is more.
     pub ef: Option<usize>,
     /// How many of the candidates that a walk over codes finds are scored on their vectors, the
-    /// closest first; `None`: see [`default_rerank`]. Never fewer than `k` or more than `ef`.
+    /// closest first; `None`: see [`default_rerank`]. Never fewer than `k`. Those beyond `ef` were met on
+    /// the way.
     pub rerank: Option<usize>,
     /// Ends a walk once what is left to visit is farther than this many times the `k`th result:
     /// see [`Stop`]. `None`: the list of `ef` candidates decides alone.
@@ -396,10 +397,12 @@ impl How {
         let ef = params.ef.map_or(DEFAULT_EF.max(keep), |ef| ef.max(1));
         let plan = unfiltered(n, matches, ef.max(keep), params);
         let stop = Stop { k, slack: params.slack.unwrap_or(f32::INFINITY) };
-        let by_codes = |codes: Codes<'_>| default_rerank(codes.layout().kind(), k);
-        let rerank = params.rerank.unwrap_or_else(|| target.codes.map_or(keep, by_codes));
-        let reach = Reach { ef, keep, stop, deadline: params.deadline };
-        Self { plan, matches, reach, rerank: rerank.clamp(keep, ef.max(keep)) }
+        let by_codes = |codes: Codes<'_>| {
+            params.rerank.unwrap_or_else(|| default_rerank(codes.layout().kind(), k))
+        };
+        let rerank = target.codes.map_or(keep, by_codes).max(keep).min(n);
+        let reach = Reach { ef, keep: rerank, stop, deadline: params.deadline };
+        Self { plan, matches, reach, rerank }
     }
 
     fn asked<'a>(&self, query: &'a [f32], form: Form<'a>, exclude: Option<NodeId>) -> Asked<'a> {
