@@ -27,6 +27,16 @@ const LIST_MAX: usize = 2400;
 /// search. The longer one lets hard queries look farther.
 const ROOM: [f32; 2] = [1.5, 4.0];
 
+/// Two measured points next to each other lie no farther apart in recall, from [`REFINED_FROM`] on, if there
+/// is an effort between theirs: what is interpolated is a straight line.
+const STEP_MAX: f32 = 0.02;
+
+/// Nobody asks for less than this.
+const REFINED_FROM: f32 = 0.8;
+
+/// Slacks that differ by less are one.
+const SLACK_STEP: f32 = 0.001;
+
 /// Recall from which nothing is left to gain.
 const ALL_FOUND: f32 = 0.9995;
 
@@ -106,7 +116,24 @@ impl Bench<'_> {
                 break;
             }
         }
+        self.refine(&mut points, rerank);
         (CalibrationPath { k: self.k as u32, points }, spans)
+    }
+
+    /// Measures between points that lie far apart.
+    fn refine(&self, points: &mut Vec<CalibrationPoint>, rerank: usize) {
+        let mut at = 1;
+        while let Some([low, high]) = points.get(at - 1..=at) {
+            let far = high.recall >= REFINED_FROM && high.recall - low.recall > STEP_MAX;
+            if let Some((ef, slack)) = middle(low, high).filter(|_| far) {
+                let (point, _) = self.point(ef, slack, rerank);
+                if low.recall < point.recall && point.recall < high.recall {
+                    points.insert(at, point);
+                    continue;
+                }
+            }
+            at += 1;
+        }
     }
 
     /// The least number of reranked candidates that costs next to nothing, at a middling effort.
@@ -136,11 +163,19 @@ impl Bench<'_> {
         let point = CalibrationPoint {
             ef: ef as u32,
             slack,
-            rerank: rerank.min(ef.max(self.k)) as u32,
+            rerank: rerank as u32,
             recall: mean(&answers, |answer| answer.recall.by_id) as f32,
             distances: mean(&answers, |answer| answer.distances as f64) as f32,
             microseconds: middle(|answer| answer.seconds as f32 * 1e6).filter(|_| self.clock),
         };
         (point, middle(|answer| answer.span).unwrap_or(1.0))
     }
+}
+
+/// The effort in the middle between two of one path, as it is interpolated; none where there is none between.
+fn middle(low: &CalibrationPoint, high: &CalibrationPoint) -> Option<(usize, Option<f32>)> {
+    let between = low.effort().towards(high.effort(), 0.5);
+    let ef = (low.ef as usize + 1..high.ef as usize).contains(&between.ef);
+    let slack = low.slack.zip(high.slack).is_some_and(|(a, b)| b - a > SLACK_STEP);
+    (ef || slack).then_some((between.ef, between.slack))
 }

@@ -152,7 +152,8 @@ impl CalibrationPoint {
         self.ef > 0 && slack >= 1.0 && (0.0..=1.0).contains(&self.recall) && self.distances >= 0.0
     }
 
-    fn effort(&self) -> Effort {
+    /// As an effort.
+    pub fn effort(&self) -> Effort {
         let Self { ef, slack, rerank, recall, distances, microseconds } = *self;
         let (ef, rerank) = (ef as usize, rerank as usize);
         Effort { ef, slack, rerank, recall, distances, microseconds }
@@ -168,7 +169,7 @@ impl Effort {
 
     /// What lies between this and another effort: lists grow by factors, slack in steps. Between a
     /// list that a slack ends and one that ends itself lies nothing, so it is the nearer of the two.
-    fn towards(self, other: Self, share: f32) -> Self {
+    pub fn towards(self, other: Self, share: f32) -> Self {
         let share = share.clamp(0.0, 1.0);
         if self.slack.is_some() != other.slack.is_some() {
             return if share < 0.5 { self } else { other };
