@@ -36,7 +36,7 @@ pub(super) struct Answer {
     pub(super) recall: Recall,
     pub(super) distances: u64,
     pub(super) seconds: f64,
-    /// The last distance found, as a multiple of the `k`th.
+    /// The last distance of the list, as a multiple of the `k`th.
     pub(super) span: f32,
 }
 
@@ -134,7 +134,8 @@ impl Questions {
         };
         let seconds = start.elapsed().as_secs_f64();
         let recall = self.recall(question, params.k, found);
-        Answer { recall, distances: account.distances, seconds, span: scratch.span(params.k) }
+        let span = scratch.span(params.k, params.ef.unwrap_or(params.k));
+        Answer { recall, distances: account.distances, seconds, span }
     }
 
     /// Recall of what was found for a question among its `k` nearest, itself left out.

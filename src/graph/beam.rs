@@ -146,7 +146,7 @@ impl Beam {
         false
     }
 
-    /// Ends a search: what was found is in order.
+    /// Ends a search: what was found can be read.
     #[inline(always)]
     pub fn end(&mut self) -> BeamStats {
         self.pool.settle();
@@ -197,7 +197,7 @@ impl Beam {
         stats.distances += fresh as u64;
     }
 
-    /// What the last search found, closest first.
+    /// What the last search found, closest first but for what was kept beyond `ef`.
     pub fn found(&self) -> &Pool {
         &self.pool
     }

@@ -395,31 +395,19 @@ impl Pool {
         first.into_iter().flatten().map(|key| neighbor(key).node)
     }
 
-    /// Ends the search: what was found lies in one list.
+    /// Ends the search: no more than can be is held.
     pub fn settle(&mut self) {
         if self.long {
             self.merge();
         }
-        if !self.rest.is_empty() {
-            self.sift();
-            self.rest.sort_unstable();
-            let keys = &mut self.list.keys;
-            let in_order = keys.last() < self.rest.first();
-            keys.append(&mut self.rest);
-            // A stop can have turned away from the list what is closer than its end.
-            if !in_order {
-                keys.sort_unstable();
-            }
-        }
+        self.sift();
     }
 
-    /// What is held, closest first, once it is settled.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Neighbor> + '_ {
-        debug_assert!(
-            self.recent.keys.is_empty() && self.rest.is_empty(),
-            "a search ends with settle"
-        );
-        self.list.keys.iter().map(|key| neighbor(*key))
+    /// What is held once it is settled: what can be expanded, closest first, and then in no order what else
+    /// [`Pool::keep`] has kept.
+    pub fn iter(&self) -> impl Iterator<Item = Neighbor> + '_ {
+        debug_assert!(self.recent.keys.is_empty(), "a search ends with settle");
+        self.list.keys.iter().chain(&self.rest).map(|key| neighbor(*key))
     }
 }
 
@@ -512,7 +500,9 @@ mod tests {
                 proptest::prop_assert!(expanded.is_none_or(known));
             }
             pool.settle();
-            let held: Vec<NodeId> = pool.iter().map(|neighbor| neighbor.node).collect();
+            let mut held: Vec<Neighbor> = pool.iter().collect();
+            held.sort_unstable();
+            let held: Vec<NodeId> = held.into_iter().map(|neighbor| neighbor.node).collect();
             let kept: Vec<NodeId> = plain.0.iter().map(|(key, _)| neighbor(*key).node).collect();
             proptest::prop_assert_eq!(held, kept);
         }

@@ -205,13 +205,13 @@ impl Scratch {
         self.planned.filter(|planned| planned.plan != Plan::All)
     }
 
-    /// Where the list of the last walk ended: the distance of its last entry as a multiple of the
+    /// Where the list of `ef` of the last walk ended: the distance of its last entry as a multiple of the
     /// `k`th's. 1 where it was no longer than `k`.
-    pub fn span(&self, k: usize) -> f32 {
-        let pool = self.lanes[0].walk.beam.found();
-        let distance = |at: usize| pool.iter().nth(at).map(|neighbor| neighbor.distance);
-        let ends = distance(k.saturating_sub(1)).zip(distance(pool.iter().len().saturating_sub(1)));
-        ends.map_or(1.0, |(kth, last)| last / kth)
+    pub fn span(&self, k: usize, ef: usize) -> f32 {
+        let list = self.lanes[0].walk.beam.found().iter().take(ef);
+        let mut from_kth = list.skip(k.saturating_sub(1)).map(|neighbor| neighbor.distance);
+        let Some(kth) = from_kth.next() else { return 1.0 };
+        from_kth.last().map_or(1.0, |last| last / kth)
     }
 }
 
@@ -219,8 +219,8 @@ impl Scratch {
 /// neighbors slightly wrong, and the fewer bits they have the more.
 pub fn default_rerank(kind: CodeKind, k: usize) -> usize {
     match kind {
-        CodeKind::I8 => k + k / 8 + 3,
-        CodeKind::U4 => k + k / 2 + 3,
+        CodeKind::I8 => k + k / 32 + 4,
+        CodeKind::U4 => k + k / 16 + 7,
     }
 }
 
@@ -445,7 +445,9 @@ fn run<A: Admit>(
                 let (rows, walk) = (target.vectors.rows::<E>(), &mut scratch.lanes[0].walk);
                 let stats = dispatch(WalkRows { target, rows, asked: &asked, walk });
                 let walked = scratch.lanes[0].walk.beam.found().iter();
-                found.extend(walked.filter(|neighbor| admit.admit(neighbor.node)).take(k));
+                found.extend(walked.filter(|neighbor| admit.admit(neighbor.node)));
+                found.sort_unstable();
+                found.truncate(k);
                 stats
             }),
         };
@@ -480,6 +482,7 @@ fn walk_codes(
     let Scratch { lanes, nodes, distances, close, .. } = scratch;
     let done = |at: usize, beam: Option<&Beam>, mut stats: BeamStats| {
         let Asked { query, form, reach, rerank, exclude } = asked[at];
+        // Where some are left over, all are in order.
         let walked = beam.into_iter().flat_map(|beam| beam.found().iter());
         nodes.clear();
         nodes.extend(walked.take(rerank).map(|neighbor| neighbor.node));
