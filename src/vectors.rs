@@ -2,6 +2,7 @@
 
 use crate::kernels::{Element, Isa, Space};
 use crate::types::{ElementType, Metric, NodeId, Scorer, StepScorer};
+use crate::with_element;
 
 /// Owned vectors `[rows, dim]`, row-major, in the type that they came in.
 #[derive(Clone, Debug)]
@@ -81,6 +82,17 @@ fn extend<A: Element, B: Element>(out: &mut Vec<A>, row: &[B]) {
     out.extend(row.iter().map(|value| A::from_f32(value.to_f32())));
 }
 
+/// Moves values, the last first, as only the end of a vector can be given back.
+fn narrow<A: Element, B: Element>(mut values: Vec<B>, out: &mut Vec<A>) {
+    const PIECE: usize = 1 << 20;
+    while !values.is_empty() {
+        let left = values.len().saturating_sub(PIECE);
+        out.extend(values.drain(left..).rev().map(|value| A::from_f32(value.to_f32())));
+        values.shrink_to_fit();
+    }
+    out.reverse();
+}
+
 impl VectorBlock {
     /// One component as f32.
     pub fn component(&self, at: usize) -> f32 {
@@ -95,6 +107,21 @@ impl VectorBlock {
                 extend(out, values);
             });
         });
+        block
+    }
+
+    /// Whether a type holds every component exactly.
+    pub fn fits(&self, element: ElementType) -> bool {
+        with_element!(element, E => each_block!(self, values => {
+            values.iter().all(|value| E::from_f32(value.to_f32()).to_f32() == value.to_f32())
+        }))
+    }
+
+    /// The same values in another type that they fit. Memory of those that are done is given back on the
+    /// way: both are never there whole.
+    pub fn into_narrower(self, element: ElementType) -> Self {
+        let mut block = Self::with_capacity(element, self.len());
+        each_block!(&mut block, out => each_block!(self, values => narrow(values, out)));
         block
     }
 

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use common::crash::{Change, Check, Hasty, Model, Recorder, first_failure};
 use common::everything::{self, use_everything};
+use half::f16;
 use vicinage::builder::build_through;
 use vicinage::format::{FileLayer, LoadMode};
 use vicinage::index::{OpenError, verify};
@@ -19,10 +20,14 @@ use vicinage::segments::publish::CurrentError;
 use vicinage::types::ElementType;
 
 fn build(index: &Path, layer: &dyn FileLayer, n: usize, spool: bool) -> Result<u64, String> {
-    let source = everything::source(n, 8, ElementType::I8, 1);
     let (mut source, params) = match spool {
-        false => (source, everything::params()),
-        true => everything::spooled(source),
+        false => (everything::source(n, 8, ElementType::I8, 1), everything::params()),
+        // Narrowed on disk.
+        true => {
+            let mut source = everything::source(n, 8, ElementType::F32, 1);
+            source.values.iter_mut().for_each(|value| *value = f16::from_f32(*value).to_f32());
+            everything::spooled(source)
+        }
     };
     match build_through(layer, index, &mut source, &params, &Silent) {
         Ok(report) => Ok(report.generation),

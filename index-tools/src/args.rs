@@ -95,8 +95,9 @@ pub(crate) struct BuildArgs {
     /// How closeness is measured: l2, ip (inner product) or cosine
     #[arg(long, value_name = "METRIC")]
     pub(crate) metric: Metric,
-    /// Store components as this type: f32, f16, bf16, i8 or u8 [default: that of the input, f32
-    /// for f64]. Floats are rounded; an integer type takes only values that it holds exactly
+    /// Store components as this type: f32, f16, bf16, i8 or u8 [default: that of the input, or where
+    /// that is f32 or f64 the narrowest that holds every f32 exactly]. Floats are rounded; an integer
+    /// type takes only values that it holds exactly
     #[arg(long, value_name = "TYPE")]
     pub(crate) element: Option<ElementType>,
     #[command(flatten)]

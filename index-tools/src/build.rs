@@ -198,7 +198,7 @@ pub(crate) fn summary(built: &BuildReport) -> Vec<(&'static str, String)> {
         .collect();
     let generation = built.generation;
     let mut fields = vec![
-        ("items", format!("{} × {}", units::count(built.n), built.dim)),
+        ("items", format!("{} × {} {}", units::count(built.n), built.dim, built.element)),
         ("size", units::bytes(built.file_bytes)),
         ("generation", generation.to_string()),
         ("graph", graph(&build.builder, build.max_degree, build.ef_construction, build.alpha)),

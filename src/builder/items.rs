@@ -30,6 +30,9 @@ pub(super) struct Items {
     bound: f32,
 }
 
+/// Components that are read from a file at a time, to be written in another type.
+const SPOOL_PIECE: usize = 1 << 18;
+
 /// Where the vectors are while the graph is built.
 #[derive(Debug)]
 enum Store {
@@ -55,7 +58,31 @@ impl Items {
                 return Err(BuildError::Cancelled);
             }
         }
-        reader.finish()
+        reader.finish(layer)
+    }
+
+    /// Stores the vectors in a narrower type that holds them.
+    fn narrow(&mut self, element: ElementType, layer: &dyn FileLayer) -> Result<(), BuildError> {
+        let vectors =
+            match std::mem::replace(&mut self.vectors, Store::Memory(VectorBlock::F32(vec![]))) {
+                Store::Memory(block) => Store::Memory(block.into_narrower(element)),
+                Store::Spool(path, mapping) => {
+                    let narrower = path.with_extension(element.name());
+                    let mut file = layer.create_file(&narrower)?;
+                    let mut at = 0;
+                    for piece in bytemuck::cast_slice::<u8, f32>(&mapping).chunks(SPOOL_PIECE) {
+                        let block = VectorBlock::F32(piece.to_vec()).convert(element);
+                        file.write_at(at, block.bytes())?;
+                        at += block.bytes().len() as u64;
+                    }
+                    file.seal()?;
+                    layer.remove_file(&path)?;
+                    let mapping = Mapping::open(&narrower, LoadMode::Mmap)?;
+                    Store::Spool(narrower, mapping)
+                }
+            };
+        (self.vectors, self.element) = (vectors, element);
+        Ok(())
     }
 
     pub(super) fn len(&self) -> usize {
@@ -194,9 +221,32 @@ pub(super) fn shuffle<T>(values: &mut [T], seed: u64) {
     }
 }
 
+/// Types narrower than f32 that hold all vectors seen so far exactly, the narrowest first.
+#[derive(Debug)]
+pub(super) struct Narrower(Vec<ElementType>);
+
+impl Narrower {
+    /// None where the type is given, or the vectors come in another than f32: they were narrowed by someone
+    /// who knew them.
+    pub(super) fn of(source: &dyn ItemSource, params: &BuildParams) -> Self {
+        let open = params.element.is_none() && source.element() == ElementType::F32;
+        let types = [ElementType::U8, ElementType::I8, ElementType::F16, ElementType::Bf16];
+        Self(if open { types.to_vec() } else { Vec::new() })
+    }
+
+    pub(super) fn see(&mut self, block: &VectorBlock) {
+        self.0.retain(|element| block.fits(*element));
+    }
+
+    pub(super) fn narrowest(&self) -> Option<ElementType> {
+        self.0.first().copied()
+    }
+}
+
 /// Items while they come in.
 struct Reader {
     items: Items,
+    narrower: Narrower,
     /// The source's dimension, rows and columns, to hold batches against.
     rows: usize,
     row: u64,
@@ -235,7 +285,8 @@ impl Reader {
         };
         let squares = Vec::with_capacity(if params.metric == Metric::L2 { 0 } else { rows });
         let unit = params.space.as_ref().is_some_and(Space::is_unit);
-        Ok(Self { items, rows, row: 0, has_ids: None, spool, squares, unit })
+        let narrower = Narrower::of(source, params);
+        Ok(Self { items, narrower, rows, row: 0, has_ids: None, spool, squares, unit })
     }
 
     /// Takes a batch; how many rows it had.
@@ -243,6 +294,7 @@ impl Reader {
         let rows = self.check_shape(&batch)?;
         let vectors = self.convert(batch.vectors)?;
         self.measure(&vectors)?;
+        self.narrower.see(&vectors);
         match batch.ids {
             Some(ids) => self.items.ids.extend(ids),
             None => self.items.ids.extend(self.row..self.row + rows as u64),
@@ -361,7 +413,7 @@ impl Reader {
         }
     }
 
-    fn finish(mut self) -> Result<Items, BuildError> {
+    fn finish(mut self, layer: &dyn FileLayer) -> Result<Items, BuildError> {
         if self.row != self.rows as u64 {
             let (expected, found) = (format!("{} rows", self.rows), format!("{}", self.row));
             return Err(BuildError::Announced { expected, found });
@@ -373,6 +425,9 @@ impl Reader {
             file.seal()?;
             let mapping = Mapping::open(&path, LoadMode::Mmap)?;
             self.items.vectors = Store::Spool(path, mapping);
+        }
+        if let Some(element) = self.narrower.narrowest() {
+            self.items.narrow(element, layer)?;
         }
         let bound = self.squares.iter().copied().fold(0.0, f32::max);
         for square in &mut self.squares {

@@ -56,6 +56,7 @@ use crate::segments::meta::{BuildRecord, CodesRecord, Meta, SelfCheck, Statistic
 use crate::segments::publish::{IndexDir, NewSegment};
 use crate::segments::repair::Repair;
 use crate::segments::segment::{Segment, SegmentParts, VectorParts, begin_segment};
+use crate::types::ElementType;
 use crate::with_element;
 
 use codes::BuiltCodes;
@@ -89,6 +90,8 @@ pub struct BuildReport {
     pub n: u64,
     /// Components per vector.
     pub dim: usize,
+    /// Type that vectors are stored in.
+    pub element: ElementType,
     /// Size of the segment file.
     pub file_bytes: u64,
     /// Seconds per stage, in order.
@@ -208,6 +211,7 @@ pub fn build_through(
         generation: published.generation,
         n,
         dim: dim as usize,
+        element,
         file_bytes: digest.length,
         seconds: stages.seconds,
         meta,

@@ -126,7 +126,8 @@ pub struct BuildParams {
     pub backfill: Option<bool>,
     /// What searches read in place of the vectors.
     pub codes: CodesChoice,
-    /// Store vectors in this type; `None`: as given.
+    /// Store vectors in this type; `None`: as given, or where that is f32 in the narrowest type that holds
+    /// all of them exactly: models that compute in bf16 and files that know no other type have such.
     pub element: Option<ElementType>,
     /// Logged queries `[count, dim]`: they show what effort reaches which recall for those who will
     /// ask. Of 200 and more, four in five are learned from, and the others show what that brings.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::builder::codes::BuiltCodes;
-use crate::builder::items::{self, Items};
+use crate::builder::items::{self, Items, Narrower};
 use crate::builder::probe::{Choices, probe_builds, wanted};
 use crate::builder::probe_codes::probe_codes;
 use crate::builder::sample::{self, Sample, sample_size};
@@ -86,11 +86,12 @@ pub fn plan(source: &mut dyn ItemSource, params: &BuildParams) -> Result<BuildPl
     params.check()?;
     let n = check_rows(source.rows())?;
     let pool = thread_pool(params.threads)?;
-    let shape = Shape::of(source, params)?;
+    let mut shape = Shape::of(source, params)?;
 
     let start = Instant::now();
-    let (sample, columns) = Sampled::read(source, params, n.div_ceil(SAMPLE))?;
+    let (sample, columns, narrowest) = Sampled::read(source, params, n.div_ceil(SAMPLE))?;
     let read = start.elapsed().as_secs_f64();
+    shape.element = narrowest.unwrap_or(shape.element);
     let column_memory = columns.iter().map(|column| column.bytes() as u64).sum();
     let (column_sections, index_memory) = column_sections(columns, params.seed)?;
 
@@ -110,7 +111,7 @@ pub fn plan(source: &mut dyn ItemSource, params: &BuildParams) -> Result<BuildPl
         peak_memory_bytes: memory.iter().map(|part| part.bytes).sum(),
         memory,
         disk_bytes,
-        temporary_disk_bytes: if place.vectors_on_disk { shape.vector_bytes() } else { 0 },
+        temporary_disk_bytes: if place.vectors_on_disk { shape.spool_bytes(disk_bytes) } else { 0 },
         seconds: stages.iter().map(|(_, seconds)| seconds).sum(),
         stages,
     })
@@ -158,7 +159,9 @@ pub(super) fn growing_slots(
     params: &BuildParams,
     items: &Items,
 ) -> Result<usize, BuildError> {
-    Ok(Shape::of(source, params)?.place(params, items.column_bytes() as u64)?.list_slots)
+    let element = items.element();
+    let shape = Shape { element, given: element, ..Shape::of(source, params)? };
+    Ok(shape.place(params, items.column_bytes() as u64)?.list_slots)
 }
 
 /// What is where during a build.
@@ -173,7 +176,10 @@ struct Place {
 struct Shape {
     n: usize,
     dim: usize,
+    /// What vectors are stored in.
     element: ElementType,
+    /// What they come in.
+    given: ElementType,
     metric: Metric,
     builder: BuilderKind,
     max_degree: usize,
@@ -184,10 +190,12 @@ struct Shape {
 impl Shape {
     fn of(source: &dyn ItemSource, params: &BuildParams) -> Result<Self, BuildError> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let element = params.element.unwrap_or(source.element());
         Ok(Self {
             n: check_rows(source.rows())?,
             dim: source.dim(),
-            element: params.element.unwrap_or(source.element()),
+            element,
+            given: element,
             metric: params.metric,
             builder: params.builder,
             max_degree: params.max_degree,
@@ -198,6 +206,21 @@ impl Shape {
 
     fn vector_bytes(&self) -> u64 {
         (self.n * self.dim * self.element.bytes()) as u64
+    }
+
+    /// What vectors take more as they come in, before they are narrowed.
+    fn narrowed_bytes(&self) -> u64 {
+        (self.n * self.dim * (self.given.bytes() - self.element.bytes())) as u64
+    }
+
+    /// What vectors on disk take beside a new generation of so many bytes: while they are narrowed, which is
+    /// before there is one, they are there twice.
+    fn spool_bytes(&self, disk_bytes: u64) -> u64 {
+        let twice = match self.narrowed_bytes() {
+            0 => 0,
+            more => 2 * self.vector_bytes() + more,
+        };
+        self.vector_bytes().max(twice.saturating_sub(disk_bytes))
     }
 
     /// Code rows, and their terms.
@@ -240,6 +263,10 @@ impl Shape {
         ];
         if !place.vectors_on_disk {
             parts.insert(0, part("vectors", self.vector_bytes()));
+            // There is no graph yet when they come in.
+            let later = codes + graph + self.level_bytes() + visited + batch;
+            let more = self.narrowed_bytes().saturating_sub(later);
+            parts.insert(1, part("vectors as they come in", more));
         }
         parts
     }
@@ -412,12 +439,13 @@ fn tempfile() -> std::io::Result<File> {
     Ok(file)
 }
 
-/// Passes on every `stride`th vector, and keeps the attributes of all items.
+/// Passes on every `stride`th vector, and keeps the attributes of all items and what all vectors fit in.
 struct Sampled<'a> {
     inner: &'a mut dyn ItemSource,
     stride: usize,
     row: usize,
     columns: Vec<ColumnBuilder>,
+    narrower: Narrower,
 }
 
 impl<'a> Sampled<'a> {
@@ -425,13 +453,17 @@ impl<'a> Sampled<'a> {
         inner: &'a mut dyn ItemSource,
         params: &BuildParams,
         stride: usize,
-    ) -> Result<(Items, Vec<ColumnBuilder>), BuildError> {
+    ) -> Result<(Items, Vec<ColumnBuilder>, Option<ElementType>), BuildError> {
         let schema = |(name, kind)| ColumnSchema { name, kind, nullable: true };
         let columns = inner.attributes().into_iter().map(schema).map(ColumnBuilder::new);
         let columns = columns.collect();
-        let mut sampled = Self { inner, stride, row: 0, columns };
-        let items = Items::read(&mut sampled, params, &Disk, None, &Silent)?;
-        Ok((items, sampled.columns))
+        let narrower = Narrower::of(inner, params);
+        let mut sampled = Self { inner, stride, row: 0, columns, narrower };
+        // A sample may fit what all do not.
+        let element = params.element.unwrap_or(sampled.element());
+        let params = BuildParams { element: Some(element), ..params.clone() };
+        let items = Items::read(&mut sampled, &params, &Disk, None, &Silent)?;
+        Ok((items, sampled.columns, sampled.narrower.narrowest()))
     }
 }
 
@@ -460,6 +492,7 @@ impl ItemSource for Sampled<'_> {
                 column.push(&values.value(row))?;
             }
         }
+        self.narrower.see(&batch.vectors);
         let first = self.row.next_multiple_of(self.stride) - self.row;
         self.row += rows;
         let picked = (first..rows).step_by(self.stride);

@@ -161,8 +161,10 @@ pub fn quick(metric: Metric) -> BuildParams {
     }
 }
 
+/// Builds, by default in the type of the source: made-up numbers are so round that they fit narrower ones.
 pub fn build_quick(dir: &Path, mut source: MemorySource, params: &BuildParams) -> BuildReport {
-    build(dir, &mut source, params, &Silent).unwrap()
+    let element = params.element.or(Some(source.element));
+    build(dir, &mut source, &BuildParams { element, ..params.clone() }, &Silent).unwrap()
 }
 
 pub fn open(dir: &Path) -> Index {
