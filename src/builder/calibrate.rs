@@ -139,7 +139,7 @@ impl Bench<'_> {
     /// The least number of reranked candidates that costs next to nothing, at a middling effort.
     fn rerank(&self) -> usize {
         let Some(codes) = self.target.codes else { return self.k };
-        let most = 2 * default_rerank(codes.layout().kind(), self.k);
+        let most = 2 * default_rerank(codes.layout().kind(), self.k, self.k);
         let recall = |rerank| self.point(most.max(4 * self.k), None, rerank).0.recall;
         let enough = recall(most) - RERANK_LOSS;
         let extra = [0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.3];

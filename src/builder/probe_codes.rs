@@ -51,7 +51,7 @@ pub(super) fn probe_codes(
     let mut records = Vec::with_capacity(CodeKind::ALL.len());
     for kind in CodeKind::ALL {
         let codes = BuiltCodes::encode(&sample.items, kind, pool, &Silent)?;
-        let rerank = default_rerank(kind, K);
+        let rerank = default_rerank(kind, K, K);
         let recall = share(sample, codes.view(), rerank, pool);
         records.push(CodesProbe { kind: kind.name().to_owned(), rerank: rerank as u32, recall });
     }

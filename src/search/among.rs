@@ -115,7 +115,7 @@ pub(super) fn run(
     let codes = target.codes.filter(|codes| fits_codes(query) && proves(codes));
     let slack = params.slack.filter(|_| codes.is_some() || target.metric != Metric::Ip);
     let stop = Stop { k, slack: slack.unwrap_or(f32::INFINITY) };
-    let by_codes = |codes: Codes<'_>| default_rerank(codes.layout().kind(), k);
+    let by_codes = |codes: Codes<'_>| default_rerank(codes.layout().kind(), k, ef);
     let rerank = params.rerank.or_else(|| codes.map(by_codes)).unwrap_or(k).max(k);
     let admit = Passing {
         words: passing.map(|passing| passing.words()),

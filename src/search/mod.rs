@@ -215,12 +215,13 @@ impl Scratch {
     }
 }
 
-/// How many candidates are scored on their vectors for `k` answers: codes get the order of near
-/// neighbors slightly wrong, and the fewer bits they have the more.
-pub fn default_rerank(kind: CodeKind, k: usize) -> usize {
+/// How many candidates of a list of `ef` are scored on their vectors for `k` answers: codes get the order
+/// of near neighbors slightly wrong, and the fewer bits they have the more. It is those with a long list who
+/// mind what is lost by that.
+pub fn default_rerank(kind: CodeKind, k: usize, ef: usize) -> usize {
     match kind {
         CodeKind::I8 => k + k / 32 + 4,
-        CodeKind::U4 => k + k / 16 + 7,
+        CodeKind::U4 => k + k / 8 + 6 + ef.saturating_sub(k) / 16,
     }
 }
 
@@ -398,7 +399,7 @@ impl How {
         let plan = unfiltered(n, matches, ef.max(keep), params);
         let stop = Stop { k, slack: params.slack.unwrap_or(f32::INFINITY) };
         let by_codes = |codes: Codes<'_>| {
-            params.rerank.unwrap_or_else(|| default_rerank(codes.layout().kind(), k))
+            params.rerank.unwrap_or_else(|| default_rerank(codes.layout().kind(), k, ef))
         };
         let rerank = target.codes.map_or(keep, by_codes).max(keep).min(n);
         let reach = Reach { ef, keep: rerank, stop, deadline: params.deadline };
