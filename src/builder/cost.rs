@@ -8,7 +8,7 @@ pub(super) const RECALL: f64 = 0.98;
 const EFS: [usize; 9] = [12, 16, 24, 32, 48, 64, 96, 160, 256];
 
 /// Mean recall and mean distances per query, at rising sizes of the candidate list.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Cost(Vec<(f64, f64)>);
 
 impl Cost {
@@ -46,9 +46,30 @@ impl Cost {
     }
 }
 
+/// The recall that costs can be compared at: [`RECALL`], or where none reaches it the most that all do.
+pub(super) fn common_recall(costs: &[Cost]) -> f64 {
+    match costs.iter().any(|cost| cost.best() >= RECALL) {
+        true => RECALL,
+        false => costs.iter().map(Cost::best).fold(RECALL, f64::min),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn costs_are_compared_where_there_are_some() {
+        let up_to = |best: f64| Cost::of(|ef| (best - 1.0 / ef as f64, ef as f64));
+        let [poor, fair, good] = [0.9, 0.95, 1.0].map(up_to);
+        let most = poor.best();
+        let costs = [fair, poor];
+        assert_eq!(common_recall(&costs), most);
+        assert!(costs[0].at(most) < costs[1].at(most));
+        let costs = [up_to(0.9), good];
+        assert_eq!(common_recall(&costs), RECALL, "who does not reach it is out");
+        assert_eq!(costs[0].at(RECALL), f64::INFINITY);
+    }
 
     #[test]
     fn costs_lie_between_list_sizes() {

@@ -3,10 +3,11 @@
 //! above all for inner product, so no constant would do.
 //!
 //! Each candidate rule builds a graph of the sample; queries, where some were given, or held-out items
-//! are asked of it; the rule whose graph costs the fewest distances wins.
+//! are asked of it; the rule whose graph costs the fewest distances wins. By inner product no
+//! graph may find all that items ask for, some of which are nobody's neighbors: see [`common_recall`].
 
 use crate::builder::codes::BuiltCodes;
-use crate::builder::cost::{Cost, RECALL};
+use crate::builder::cost::{Cost, common_recall};
 use crate::builder::items::Items;
 use crate::builder::probe_codes::probe_codes;
 use crate::builder::sample::{K, Sample, sample_size};
@@ -21,7 +22,7 @@ use crate::search::{Scratch, SearchParams, Target, search};
 use crate::segments::meta::{CodesProbe, ProbeRecord};
 use crate::types::{Metric, Neighbor};
 
-/// What is used where the input is too small to probe, or nothing reaches the recall.
+/// What is used where the input is too small to probe.
 const DEFAULT_RULE: PruneRule = PruneRule { alpha: 1.1, backfill: true };
 
 /// The rules tried. For inner product, whose augmented space is strongly stretched, larger slack
@@ -107,14 +108,19 @@ pub(super) fn probe(
     }
     let codes = BuiltCodes::encode(&sample.items, CodeKind::I8, pool, &Silent)?;
     let rules = open_rules(params);
+    let mut costs = Vec::new();
     for rule in &rules {
-        let distances = cost(&sample, &codes, *rule, params, pool)?;
-        choices.rules.push(ProbeRecord { alpha: rule.alpha, backfill: rule.backfill, distances });
+        costs.push(cost(&sample, &codes, *rule, params, pool)?);
         progress.advance(1);
         if progress.cancelled() {
             return Err(BuildError::Cancelled);
         }
     }
+    let recall = common_recall(&costs);
+    choices.rules.extend(rules.iter().zip(&costs).map(|(rule, cost)| {
+        let (alpha, backfill, distances) = (rule.alpha, rule.backfill, cost.at(recall) as f32);
+        ProbeRecord { alpha, backfill, distances }
+    }));
     let tried = rules.iter().zip(&choices.rules).filter(|(_, tried)| tried.distances.is_finite());
     let best = tried.min_by(|a, b| a.1.distances.total_cmp(&b.1.distances));
     if let Some((rule, _)) = best {
@@ -123,15 +129,14 @@ pub(super) fn probe(
     Ok(choices)
 }
 
-/// Mean distances per query at [`RECALL`] in a graph of the sample that is built by `rule`; infinite
-/// where it is not reached.
+/// What a graph of the sample that is built by `rule` costs.
 fn cost(
     sample: &Sample,
     codes: &BuiltCodes,
     rule: PruneRule,
     params: &BuildParams,
     pool: &rayon::ThreadPool,
-) -> Result<f32, BuildError> {
+) -> Result<Cost, BuildError> {
     let items = &sample.items;
     let insert = params.insert_params(rule);
     let order = items.insert_order(params.seed);
@@ -139,7 +144,7 @@ fn cost(
         insert_all(&CodeSpace::new(codes.view(), items.extras()), &order, &insert, pool, &Silent)?;
     let words = graph.levels.words();
     let Ok(layout) = LevelsLayout::parse(&words, items.len()) else {
-        return Ok(f32::INFINITY);
+        return Ok(Cost::default());
     };
     let target = Target {
         vectors: items.vectors(),
@@ -150,7 +155,7 @@ fn cost(
         levels: (&words, &layout),
         entry_points: None,
     };
-    Ok(Cost::of(|ef| measure(&target, ef, sample)).at(RECALL) as f32)
+    Ok(Cost::of(|ef| measure(&target, ef, sample)))
 }
 
 /// Mean recall and distances per query at one list size.
