@@ -34,12 +34,13 @@ fn params(metric: Metric) -> BuildParams {
 fn built(values: &[f32], params: &BuildParams) -> (ElementType, Vec<Vec<Hit>>, Vec<Vec<f32>>) {
     let dir = tempfile::tempdir().unwrap();
     let mut source = MemorySource::new(values.to_vec(), DIM);
-    let planned = plan(&mut source, params).unwrap().element;
+    let planned = plan(&mut source, params).unwrap();
+    assert_eq!(planned.vectors_on_disk, params.memory_limit.is_some());
     source.next = 0;
     build(dir.path(), &mut source, params, &Silent).unwrap();
     assert_clean(dir.path());
     let index = open(dir.path());
-    assert_eq!(planned, index.info().element);
+    assert_eq!(planned.element, index.info().element);
     let (mut random, mut scratch) = (Random(5), Scratch::default());
     let mut answers = Vec::new();
     for exact in [false, true].repeat(10) {

@@ -91,11 +91,13 @@ pub fn plan(source: &mut dyn ItemSource, params: &BuildParams) -> Result<BuildPl
     let start = Instant::now();
     let (sample, columns, narrowest) = Sampled::read(source, params, n.div_ceil(SAMPLE))?;
     let read = start.elapsed().as_secs_f64();
-    shape.element = narrowest.unwrap_or(shape.element);
     let column_memory = columns.iter().map(|column| column.bytes() as u64).sum();
     let (column_sections, index_memory) = column_sections(columns, params.seed)?;
 
-    let place = shape.place(params, column_memory)?;
+    // Where they go is settled before it is known that they can be narrowed.
+    let vectors_on_disk = shape.place(params, column_memory)?.vectors_on_disk;
+    shape.element = narrowest.unwrap_or(shape.element);
+    let place = Place { vectors_on_disk, ..shape.place(params, column_memory)? };
     let memory = shape.memory(place, column_memory, index_memory);
     let start = Instant::now();
     let codes = chosen_codes(&shape, params, &sample, &pool)?;

@@ -287,7 +287,7 @@ impl Pool {
     }
 
     fn sift(&mut self) {
-        // What the two parts hold too many of is to be sifted, too.
+        // A list of two parts can hold more than its capacity, and those are to be sifted, too.
         if self.long {
             self.merge();
         }
