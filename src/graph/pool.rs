@@ -49,6 +49,9 @@ const SHORT: usize = 64;
 /// How many more than the part without order keeps there may be in it until it is sifted.
 const SIFTED: usize = 256;
 
+/// How many of it the list takes in at a time, where all of the list is expanded and too few are held.
+const TAKEN: usize = 64;
+
 /// When a search is over before every entry of its list is expanded: once the closest of them that
 /// is left lies farther than `slack` times the `k`th closest. Such entries do not enter the list
 /// either.
@@ -322,6 +325,12 @@ impl Pool {
         self.list.keys.len() + self.recent.keys.len()
     }
 
+    /// How many are held in all.
+    #[inline(always)]
+    fn held(&self) -> usize {
+        self.listed() + self.rest.len()
+    }
+
     /// How many can be held.
     pub(super) fn capacity(&self) -> usize {
         self.capacity
@@ -355,37 +364,57 @@ impl Pool {
     /// The closest node whose neighbors have not been read, marked as read.
     #[inline(always)]
     pub fn expand_next(&mut self) -> Option<NodeId> {
-        let recent = self.recent.first_unexpanded().unwrap_or(u64::MAX);
-        let key = self.list.first_unexpanded().unwrap_or(u64::MAX).min(recent);
-        if key > self.limit || key == u64::MAX || self.is_beyond() {
-            return if self.far > 0 { self.expand_rest() } else { None };
+        loop {
+            let recent = self.recent.first_unexpanded().unwrap_or(u64::MAX);
+            let key = self.list.first_unexpanded().unwrap_or(u64::MAX).min(recent);
+            if key <= self.limit && key != u64::MAX && !self.is_beyond(key) {
+                if key == recent {
+                    self.recent.expand()
+                } else {
+                    self.list.expand()
+                }
+                return Some(neighbor(key).node);
+            }
+            if self.far == 0 || !self.grow() {
+                return None;
+            }
         }
-        if key == recent {
-            self.recent.expand()
-        } else {
-            self.list.expand()
-        }
-        Some(neighbor(key).node)
     }
 
-    /// Whether the first that is not expanded is none of the closest that may be. All before it are expanded,
-    /// and the list is short: it has one part.
+    /// Whether the first key that is not expanded is none of the closest that may be.
     #[inline(always)]
-    fn is_beyond(&self) -> bool {
-        self.list.cursor >= self.expandable && self.list.keys.len() == self.capacity
+    fn is_beyond(&self, key: u64) -> bool {
+        // Most searches have no such bound, and a rank in two lists takes two searches.
+        if self.expandable == usize::MAX || self.held() < self.keep {
+            return false;
+        }
+        // In one list, all before it are expanded.
+        let rank = if self.long { self.rank(key) } else { self.list.cursor + 1 };
+        rank > self.expandable
     }
 
-    /// The closest node of what is kept without order, while fewer are held than can be.
+    /// While fewer are held than can be: the list takes in the closest of what is kept without order, to be
+    /// expanded until as many are held. Whether it did.
     #[cold]
-    fn expand_rest(&mut self) -> Option<NodeId> {
-        if self.listed() + self.rest.len() >= self.keep {
-            return None;
+    fn grow(&mut self) -> bool {
+        let count = self.rest.len().min(TAKEN);
+        if self.held() >= self.keep || count == 0 {
+            return false;
         }
-        let unexpanded =
-            self.rest.iter_mut().filter(|key| **key & EXPANDED == 0 && **key < self.far);
-        let closest = unexpanded.min()?;
-        *closest |= EXPANDED;
-        Some(neighbor(*closest).node)
+        if self.long {
+            self.merge();
+        }
+        self.rest.select_nth_unstable(count - 1);
+        let keys = &mut self.list.keys;
+        keys.extend(self.rest.drain(..count));
+        // A stop can have turned away from the list what is closer than its end.
+        keys.sort_unstable();
+        self.list.cursor = 0;
+        self.expandable = self.expandable.min(self.capacity);
+        self.capacity = self.capacity.max(keys.len());
+        let full = keys.len() == self.capacity;
+        self.limit = self.far.min(if full { keys[keys.len() - 1] } else { u64::MAX });
+        true
     }
 
     /// Nodes that [`Pool::expand_next`] gives soon if nothing closer is inserted.
@@ -395,11 +424,8 @@ impl Pool {
         first.into_iter().flatten().map(|key| neighbor(key).node)
     }
 
-    /// Ends the search: no more than can be is held.
+    /// Ends the search: no more than can be is held, and all in `list` and `rest`.
     pub fn settle(&mut self) {
-        if self.long {
-            self.merge();
-        }
         self.sift();
     }
 
