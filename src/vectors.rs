@@ -389,7 +389,7 @@ impl<I: Isa, E: Element> Scorer for RowScorer<'_, I, E> {
 
     #[inline(always)]
     fn prefetch(&self, node: NodeId) {
-        self.isa.prefetch(self.rows.row(node));
+        self.isa.prefetch_bytes(bytemuck::cast_slice(self.rows.row(node)));
     }
 
     #[inline(always)]

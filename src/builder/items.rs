@@ -61,28 +61,26 @@ impl Items {
         reader.finish(layer)
     }
 
-    /// Stores the vectors in a narrower type that holds them.
-    fn narrow(&mut self, element: ElementType, layer: &dyn FileLayer) -> Result<(), BuildError> {
-        let vectors =
-            match std::mem::replace(&mut self.vectors, Store::Memory(VectorBlock::F32(vec![]))) {
-                Store::Memory(block) => Store::Memory(block.into_narrower(element)),
-                Store::Spool(path, mapping) => {
-                    let narrower = path.with_extension(element.name());
-                    let mut file = layer.create_file(&narrower)?;
-                    let mut at = 0;
-                    for piece in bytemuck::cast_slice::<u8, f32>(&mapping).chunks(SPOOL_PIECE) {
-                        let block = VectorBlock::F32(piece.to_vec()).convert(element);
-                        file.write_at(at, block.bytes())?;
-                        at += block.bytes().len() as u64;
-                    }
-                    file.seal()?;
-                    layer.remove_file(&path)?;
-                    let mapping = Mapping::open(&narrower, LoadMode::Mmap)?;
-                    Store::Spool(narrower, mapping)
+    /// The same, its f32 vectors in a narrower type that holds them.
+    fn narrowed(self, element: ElementType, layer: &dyn FileLayer) -> Result<Self, BuildError> {
+        let vectors = match self.vectors {
+            Store::Memory(block) => Store::Memory(block.into_narrower(element)),
+            Store::Spool(path, mapping) => {
+                let narrower = path.with_extension(element.name());
+                let mut file = layer.create_file(&narrower)?;
+                let mut at = 0;
+                for piece in bytemuck::cast_slice::<u8, f32>(&mapping).chunks(SPOOL_PIECE) {
+                    let block = VectorBlock::F32(piece.to_vec()).convert(element);
+                    file.write_at(at, block.bytes())?;
+                    at += block.bytes().len() as u64;
                 }
-            };
-        (self.vectors, self.element) = (vectors, element);
-        Ok(())
+                file.seal()?;
+                layer.remove_file(&path)?;
+                let mapping = Mapping::open(&narrower, LoadMode::Mmap)?;
+                Store::Spool(narrower, mapping)
+            }
+        };
+        Ok(Self { vectors, element, ..self })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -427,7 +425,7 @@ impl Reader {
             self.items.vectors = Store::Spool(path, mapping);
         }
         if let Some(element) = self.narrower.narrowest() {
-            self.items.narrow(element, layer)?;
+            self.items = self.items.narrowed(element, layer)?;
         }
         let bound = self.squares.iter().copied().fold(0.0, f32::max);
         for square in &mut self.squares {

@@ -154,12 +154,6 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// high ones; 0 where rows are padded.
     fn dot_u4<const N: usize>(self, query: CodeQuery<'_>, rows: [&[u8]; N]) -> [i32; N];
 
-    /// Asks for every cache line of `row`.
-    #[inline(always)]
-    fn prefetch<E: Element>(self, row: &[E]) {
-        self.prefetch_bytes(bytemuck::cast_slice(row));
-    }
-
     /// Asks for every cache line of some bytes.
     fn prefetch_bytes(self, bytes: &[u8]);
 }

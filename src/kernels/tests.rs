@@ -18,7 +18,7 @@ impl<E: Element> Operation for Rows<'_, E> {
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> [f32; 10] {
         let Rows(queries, row) = self;
-        isa.prefetch(row);
+        isa.prefetch_bytes(bytemuck::cast_slice(row));
         let (dots, l2s) = (isa.dot4(queries, row), isa.l2_4(queries, row));
         let mut all = [0.0; 10];
         all[0] = isa.dot(queries[0], row);
