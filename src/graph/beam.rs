@@ -22,6 +22,8 @@ pub struct Beam {
     pub(super) distances: Vec<f32>,
     /// How many of the batch are asked for and not yet scored.
     fresh: usize,
+    /// The node whose list is asked for and not yet read.
+    next: Option<NodeId>,
     /// What the search in hand has done.
     stats: BeamStats,
     /// Of a walk among all nodes that returns some: the closest of those.
@@ -107,14 +109,15 @@ impl Beam {
         }
         self.visited.reset(layer.len());
         self.stats = BeamStats::default();
+        self.next = None;
         self.make_room(layer.longest().max(entries.len()));
         self.fresh = self.visited.insert(entries, &mut self.batch[..entries.len()]);
         self.ask(scorer);
     }
 
-    /// Scores what was asked for, and asks for the neighbors of the closest candidate; false once the
-    /// search is over. What is asked for takes its time to come, in which a thread that has other searches
-    /// in hand goes on with those.
+    /// Scores the rows that were asked for and asks for the list of the closest candidate, or reads the list
+    /// that was asked for and asks for the rows of its nodes; false once the search is over. What is asked
+    /// for takes its time to come, in which a thread that has other searches in hand goes on with those.
     #[inline(always)]
     pub fn step<S: Scorer>(
         &mut self,
@@ -122,6 +125,11 @@ impl Beam {
         scorer: &S,
         deadline: Option<Instant>,
     ) -> bool {
+        if let Some(node) = self.next.take() {
+            self.fresh = self.take(layer, node, scorer);
+            self.ask(scorer);
+            return true;
+        }
         let mut stats = self.stats;
         self.offer(scorer, self.fresh, &mut stats);
         self.fresh = 0;
@@ -130,20 +138,19 @@ impl Beam {
             && Instant::now() >= deadline
         {
             stats.timed_out = true;
-        } else if let Some(node) = self.pool.expand_next() {
+        } else {
+            self.next = self.pool.expand_next();
+        }
+        if let Some(node) = self.next {
             stats.visited += 1;
-            // What is expanded next is one of these unless a closer one comes now; their lists
-            // arrive while the batch is scored.
-            for next in self.pool.upcoming() {
-                scorer.prefetch_list(layer.list(next));
+            scorer.prefetch_list(layer.list(node));
+            // What is expanded after it is one of these unless a closer one comes.
+            for later in self.pool.upcoming() {
+                scorer.prefetch_list(layer.list(later));
             }
-            self.fresh = self.take(layer, node, scorer);
-            self.ask(scorer);
-            self.stats = stats;
-            return true;
         }
         self.stats = stats;
-        false
+        self.next.is_some()
     }
 
     /// Ends a search: what was found can be read.

@@ -5,7 +5,7 @@ use crate::types::{Neighbor, NodeId};
 /// The closest nodes seen, ascending by distance, ties by node; each remembers whether its
 /// neighbors have been read.
 ///
-/// An entry is one `u64`, so that order is one integer comparison and insertion one `memmove`:
+/// An entry is one `u64`, so that order is one integer comparison and insertion a move of what lies behind:
 /// ```text
 /// bit 63           32 31          1      0
 ///     distance, sortable   node      expanded
@@ -42,6 +42,10 @@ const LONG: usize = 2_048;
 
 /// Entries of the recent part.
 const RECENT: usize = 128;
+
+/// Shorter lists make room entry by entry, from their end, where most of what enters belongs: a search for
+/// the place and a `memmove` cost more there.
+const SHIFTED: usize = 64;
 
 /// Up to so many in all, what is kept and not expanded is in the list.
 const SHORT: usize = 64;
@@ -121,8 +125,20 @@ impl List {
 
     #[inline(always)]
     fn insert(&mut self, key: u64) {
-        let at = self.keys.partition_point(|other| *other < key);
-        self.keys.insert(at, key);
+        let at = if self.keys.len() < SHIFTED {
+            let mut at = self.keys.len();
+            self.keys.push(key);
+            while at > 0 && self.keys[at - 1] > key {
+                self.keys[at] = self.keys[at - 1];
+                at -= 1;
+            }
+            self.keys[at] = key;
+            at
+        } else {
+            let at = self.keys.partition_point(|other| *other < key);
+            self.keys.insert(at, key);
+            at
+        };
         self.cursor = self.cursor.min(at);
     }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from .base import Peer, hnsw_grid, widths
 
 # Lists shorter than k, as shares of it: a search still finds k.
-SHORT = (0.2, 0.3, 0.4, 0.5, 0.7)
+SHORT = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
 EF = (10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448, 640)
 # Where a search stops, as a multiple of the kth distance. By inner product distances count from
 # the largest that there can be, so that they lie close together.
@@ -43,7 +43,7 @@ class Vicinage(Peer):
         return [{}]
 
     def ladders(self, build, n, metric, k):
-        short = [round(share * k) for share in SHORT]
+        short = [width for share in SHORT if (width := round(share * k)) > 1]
         lists = [{"ef": ef} for ef in short + widths(EF, k)]
         slacks = SLACK_IP if metric == "ip" else SLACK
         multiples = LONG if k < MANY_ANSWERS else LONG_MANY

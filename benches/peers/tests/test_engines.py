@@ -19,10 +19,12 @@ def test_grids_are_sets_of_parameters(name, metric):
     assert len({json.dumps(build) for build in full}) == len(full)
     if name not in ("glass", "symphonyqg"):
         assert len(engine.builds(MANY, 96, metric, True)) == 1, "a build of many rows takes minutes"
+    # Its graphs are searched by us, who find k with shorter lists.
+    shorter = name == "hnsw-rs"
     for k in (1, 10, 100, 1000):
         for ladder in engine.ladders(full[0], 60_000, metric, k):
             assert len({json.dumps(search) for search in ladder}) == len(ladder) > 0
-            assert all(search.get("ef", k) >= k for search in ladder)
+            assert all(search.get("ef", k) >= (1 if shorter else k) for search in ladder)
 
 
 def test_hnsw_grids_are_the_published_ones():
