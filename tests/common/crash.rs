@@ -99,14 +99,21 @@ impl FileLayer for Recorder {
     }
 }
 
+/// A crash may leave any part of a long write behind.
+const WRITTEN_AT_ONCE: usize = 8 << 10;
+
 impl LayerFile for RecordedFile {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), FileError> {
-        let change = Change::Write(self.recorder.inside(&self.path), offset, bytes.to_vec());
-        if let Err(error) = self.recorder.note(&self.path, change) {
-            self.file.write_at(offset, &bytes[..bytes.len() / 2])?;
-            return Err(error);
+        for (number, bytes) in (0..).zip(bytes.chunks(WRITTEN_AT_ONCE)) {
+            let offset = offset + number * WRITTEN_AT_ONCE as u64;
+            let change = Change::Write(self.recorder.inside(&self.path), offset, bytes.to_vec());
+            if let Err(error) = self.recorder.note(&self.path, change) {
+                self.file.write_at(offset, &bytes[..bytes.len() / 2])?;
+                return Err(error);
+            }
+            self.file.write_at(offset, bytes)?;
         }
-        self.file.write_at(offset, bytes)
+        Ok(())
     }
 
     fn seal(self: Box<Self>) -> Result<(), FileError> {
