@@ -32,8 +32,8 @@ use crate::units::as_written;
 const INDEX: &str = "index";
 const RECORD: &str = "built.json";
 
-/// What the folder of a build is called until it is complete, before the number of its process.
-const BUILDING: &str = ".building-";
+/// What a folder is called in which something is made, before the number of the process that makes it.
+const MAKING: &str = ".making-";
 
 /// The folder of one set.
 pub(crate) struct Cache {
@@ -70,7 +70,9 @@ impl Cache {
         fs::create_dir_all(&folder).map_err(|e| {
             Failure::new(Exit::Io, format!("cannot create {}: {e}", folder.display()))
         })?;
-        Ok(Self { folder, set: set.clone() })
+        let cache = Self { folder, set: set.clone() };
+        cache.remove_left_over()?;
+        Ok(cache)
     }
 
     /// The index of a build: the one that this program at this commit made here, or a new one,
@@ -91,12 +93,8 @@ impl Cache {
         if let Some(built) = recorded(&record, &index)? {
             return Ok(built);
         }
-        self.remove_left_over()?;
         report.start("build", None, "");
-        // Beside its place, which it takes when it is complete: nothing that a kill leaves is in
-        // the way of the next build.
-        let building = self.folder.join(format!("{BUILDING}{}", std::process::id()));
-        fs::create_dir(&building)?;
+        let building = self.make_room()?;
         let told = self.build(spec, attributes, &building.join(INDEX))?;
         report.finish();
         let built = read_report(spec, &told)?;
@@ -112,14 +110,31 @@ impl Cache {
         Ok(Built { index, ..built })
     }
 
-    /// Removes what builds left whose process is no more.
+    /// A folder to make something in, beside its place, which it takes when it is complete: nothing that a
+    /// kill leaves is in the way of the next.
+    fn make_room(&self) -> Result<PathBuf, Failure> {
+        let folder = self.folder.join(format!("{MAKING}{}", std::process::id()));
+        fs::create_dir(&folder)?;
+        Ok(folder)
+    }
+
+    /// Removes what processes left that are no more; what bears the number of this one, which has made
+    /// nothing yet, was another's.
     fn remove_left_over(&self) -> Result<(), Failure> {
+        let own = std::process::id().to_string();
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
             let name = entry.file_name();
-            let process = name.to_str().and_then(|name| name.strip_prefix(BUILDING));
-            if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
-                fs::remove_dir_all(entry.path())?;
+            let process = name.to_str().and_then(|name| name.strip_prefix(MAKING));
+            let gone = |process: &str| process == own || !Path::new("/proc").join(process).exists();
+            if process.is_some_and(gone) {
+                match fs::remove_dir_all(entry.path()) {
+                    // Another process was as quick.
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(error.into());
+                    }
+                    _ => {}
+                }
             }
         }
         Ok(())
@@ -171,8 +186,8 @@ impl Cache {
                 return Ok((ids, None));
             }
         }
-        let path = self.folder.join(format!("truth-k{most}.npy"));
-        let distances = self.folder.join(format!("truth-k{most}-distances.npy"));
+        let [ids, distances] = ["", "-distances"].map(|what| format!("truth-k{most}{what}.npy"));
+        let path = self.folder.join(&ids);
         if !path.is_file() {
             let k = u32::try_from(most).map_err(|_| Failure::usage("--k is too large"))?;
             let wanted = Wanted {
@@ -184,9 +199,15 @@ impl Cache {
                 threads: 0,
             };
             let neighbors = find(&wanted, report)?;
-            write_distances(&distances, &neighbors.distances)?;
-            write_ids(&path, &neighbors.ids)?;
+            let room = self.make_room()?;
+            write_distances(&room.join(&distances), &neighbors.distances)?;
+            write_ids(&room.join(&ids), &neighbors.ids)?;
+            // Whoever finds the ids finds the distances, too.
+            fs::rename(room.join(&distances), self.folder.join(&distances))?;
+            fs::rename(room.join(&ids), &path)?;
+            fs::remove_dir(&room)?;
         }
+        let distances = self.folder.join(distances);
         Ok((read_ids(&path.into())?, Some(read_distances(&distances.into())?)))
     }
 }
