@@ -213,7 +213,7 @@ impl SectionWriter<'_> {
     pub fn write(&mut self, mut bytes: &[u8]) -> Result<(), FileError> {
         let writer = &mut *self.0;
         while !bytes.is_empty() {
-            // Whole blocks are written from where they are, without a copy.
+            // Whole blocks are taken from where they are, not gathered first.
             if writer.block.is_empty() && bytes.len() >= BLOCK_BYTES {
                 let (block, rest) = bytes.split_at(BLOCK_BYTES);
                 writer.write_block(block)?;

@@ -51,9 +51,8 @@ pub struct ServeArgs {
     /// Allow addresses that other machines can reach; there is no authentication
     #[arg(long, env = "VICINAGE_ALLOW_REMOTE", value_parser = BoolishValueParser::new())]
     allow_remote: bool,
-    /// How index files get into memory: copy (of its own, in huge pages; the files may then
-    /// change), mmap (as touched: for indexes larger than memory), populate (mapped and read at
-    /// start)
+    /// How index files get into memory: copy (of its own, in huge pages; the files may then change),
+    /// mmap (as touched: for indexes larger than memory), populate (mapped and read at start)
     #[arg(long, value_name = "MODE", default_value = "copy", env = "VICINAGE_LOAD")]
     load: LoadMode,
     /// Threads that search [default: one per core]

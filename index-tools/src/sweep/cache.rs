@@ -228,7 +228,7 @@ impl Cache {
         if !folder.is_dir() {
             let pool = thread_pool(0)?;
             let mut truth = LiveTruth::new(base, queries, self.set.metric, k, &pool);
-            let partial = self.folder.join(".runbook");
+            let partial = self.make_room()?;
             write_truth(runbook, &mut truth, &partial, report)?;
             fs::rename(&partial, &folder)?;
         }
