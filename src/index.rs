@@ -87,6 +87,9 @@ pub struct IndexInfo {
     pub levels: Vec<u64>,
     /// With how many nodes a search goes down from layer to layer.
     pub entries: usize,
+    /// Of how many centers of items or queries a search begins at the nearest, in place of going down; 0
+    /// where it always does.
+    pub centers: usize,
     /// The seed of the build.
     pub seed: u64,
     /// The attributes, in column order.
@@ -222,6 +225,7 @@ impl Index {
             file_bytes: segment.file().length(),
             levels: segment.layer_sizes(),
             entries: segment.target().levels.1.entries(),
+            centers: segment.target().entry_points.map_or(0, |points| points.len()),
             seed: geometry.seed,
             attributes: attributes.collect(),
             space: segment.space().cloned(),

@@ -115,7 +115,13 @@ fn write_levels(text: &mut String, info: &IndexInfo) {
         1 => "1 node".to_owned(),
         entries => format!("{entries} nodes"),
     };
-    *text += &format!("  {DIM}a search goes down with {entries}{DIM:#}\n");
+    let way = match info.centers {
+        0 => format!("a search goes down with {entries}"),
+        centers => format!(
+            "a search begins at the nearest of {centers} centers, or goes down with {entries}"
+        ),
+    };
+    *text += &format!("  {DIM}{way}{DIM:#}\n");
 }
 
 /// The histogram of degrees, neighboring degrees together where there are many.

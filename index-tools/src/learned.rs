@@ -21,7 +21,7 @@ pub(crate) fn write(text: &mut String, repair: Option<&Repair>) {
     table.write(text);
     let (edges, nodes) = (units::count(repair.edges), units::count(repair.nodes));
     let entries = match repair.centers {
-        0 => "searches go down the upper layers".to_owned(),
+        0 => "searches come in as before".to_owned(),
         centers => format!("searches begin at the nearest of {centers} centers"),
     };
     *text += &format!("  {DIM}{edges} edges of {nodes} nodes; {entries}{DIM:#}\n");

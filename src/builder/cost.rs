@@ -47,10 +47,11 @@ impl Cost {
 }
 
 /// The recall that costs can be compared at: [`RECALL`], or where none reaches it the most that all do.
-pub(super) fn common_recall(costs: &[Cost]) -> f64 {
-    match costs.iter().any(|cost| cost.best() >= RECALL) {
+pub(super) fn common_recall<'a>(costs: impl IntoIterator<Item = &'a Cost>) -> f64 {
+    let bests: Vec<f64> = costs.into_iter().map(Cost::best).collect();
+    match bests.iter().any(|best| *best >= RECALL) {
         true => RECALL,
-        false => costs.iter().map(Cost::best).fold(RECALL, f64::min),
+        false => bests.into_iter().fold(RECALL, f64::min),
     }
 }
 

@@ -3,21 +3,18 @@
 //! Most of the queries are learned from, the rest measure whether that pays: of edges, entry points and
 //! both, what makes recalls the cheapest is used, if it makes none dearer by more than [`DEARER`].
 
-use rayon::prelude::*;
-
-use crate::builder::Stages;
 use crate::builder::cost::Cost;
-use crate::builder::questions::{Questions, mean};
-use crate::eval::truth::TruthSearch;
+use crate::builder::questions::{Questions, mean, nearest};
+use crate::builder::{Stages, centers};
 use crate::graph::entry_points::{EntryPoints, OwnedEntryPoints};
 use crate::graph::overflow::{EdgeLists, OwnedOverflow};
 use crate::graph::repair::repair;
-use crate::progress::{Progress, Silent, Stage};
-use crate::search::{Scratch, SearchParams, Target, search};
+use crate::progress::{Progress, Stage};
+use crate::search::{SearchParams, Target};
 use crate::segments::repair::{Gain, Repair};
 use crate::segments::segment::LearnedParts;
-use crate::types::{ElementType, Metric, NodeId};
-use crate::vectors::{RowSpace, SpaceForm, Vectors, query_scale};
+use crate::types::Metric;
+use crate::vectors::{RowSpace, SpaceForm};
 use crate::with_element;
 
 /// Fewer queries than this are all held out: what so few would teach is noise.
@@ -32,23 +29,11 @@ const HELD_OUT_MOST: usize = 2_000;
 /// Of fewer items most searches are scans.
 const LEAST_ITEMS: usize = 1_000;
 
-/// Nearest items of a query that are learned from, and the list that they are searched with: found so,
-/// recall 0.99 of them, they teach as much as exact ones, which take ten times as long.
+/// Nearest items of a query that are learned from.
 const DEPTH: usize = 100;
-const DEPTH_EF: usize = 500;
-
-/// Queries searched between two looks at whether to go on.
-const SEARCHED: usize = 1 << 10;
 
 /// Most centers of entry points; there are as many as the root of the number of queries.
 const CENTERS: usize = 128;
-
-/// Rounds of Lloyd's algorithm.
-const ROUNDS: usize = 12;
-
-/// Items of each center, and centers, that a search begins at.
-const EACH: usize = 8;
-const NEAREST: usize = 2;
 
 /// Recalls@10 that are compared.
 const RECALLS: [f64; 4] = [0.90, 0.95, 0.98, 0.99];
@@ -90,8 +75,7 @@ pub(super) struct Learned {
 impl Learned {
     /// As a segment file has it.
     pub(super) fn parts(&self) -> LearnedParts<'_> {
-        let Self { edges, entry_points, record, .. } = self;
-        LearnedParts { edges, entry_points: entry_points.as_ref(), record }
+        LearnedParts { edges: &self.edges, record: &self.record }
     }
 
     /// The target with what was learned.
@@ -144,18 +128,20 @@ fn learn(
         repair(target.graph, &space, (&nearest, DEPTH), pool)
     });
     let overflow = OwnedOverflow::new(n, &edges);
-    let points = entry_points(target, queries, pool);
+    let clusters = (queries.len() / target.vectors.dim).isqrt().min(CENTERS);
+    let points = centers::of_queries(target, queries, clusters, pool);
     let ways = Ways { target, overflow: &overflow, points: points.as_ref(), held_out, pool };
     let (new_edges, new_entries, gains) = ways.best(progress)?;
     let known = target.entry_points.as_ref().map(EntryPoints::to_owned);
     let edges = if new_edges { edges } else { target.graph.overflow_lists() };
     let entry_points = if new_entries { points } else { known };
+    let of_queries = entry_points.as_ref().filter(|points| points.view().bounded());
     let record = Repair {
         learned: (queries.len() / target.vectors.dim) as u32,
         held_out: held_out.len() as u32,
         nodes: edges.len() as u64,
         edges: edges.iter().map(|(_, list)| list.len() as u64).sum(),
-        centers: entry_points.as_ref().map_or(0, |points| points.reach.len() as u32),
+        centers: of_queries.map_or(0, |points| points.reach.len() as u32),
         gains,
     };
     let overflow = if new_edges { overflow } else { OwnedOverflow::new(n, &edges) };
@@ -235,123 +221,4 @@ fn times(before: &Cost, after: &Cost) -> Option<f64> {
     }
     let dearer = logs.is_empty() || logs.iter().any(|log| *log > DEARER.ln());
     (!dearer).then(|| (logs.iter().sum::<f64>() / logs.len() as f64).exp())
-}
-
-/// The `depth` nearest of each query, `[count, depth]`; none if cancelled.
-fn nearest(
-    target: &Target<'_>,
-    queries: &[f32],
-    depth: usize,
-    pool: &rayon::ThreadPool,
-    progress: &dyn Progress,
-) -> Option<Vec<NodeId>> {
-    let dim = target.vectors.dim;
-    let params = SearchParams { ef: Some(DEPTH_EF.max(depth)), ..SearchParams::top(depth) };
-    let mut nearest = Vec::with_capacity(queries.len() / dim * depth);
-    for queries in queries.chunks(SEARCHED * dim) {
-        let state = || (Scratch::default(), Vec::new());
-        let found: Vec<Vec<NodeId>> = pool.install(|| {
-            let queries = queries.par_chunks_exact(dim);
-            let ask = |(scratch, found): &mut (Scratch, Vec<_>), query: &[f32]| {
-                // Queries were checked, and every search gives as many as there are items.
-                search(target, scratch, query, &params, found).ok()?;
-                Some(found.iter().map(|neighbor| neighbor.node).collect())
-            };
-            queries.map_init(state, ask).flatten().collect()
-        });
-        nearest.extend(found.into_iter().flatten());
-        progress.advance((queries.len() / dim) as u64);
-        if progress.cancelled() {
-            return None;
-        }
-    }
-    Some(nearest)
-}
-
-/// Clusters of the queries, by direction but for L2, with the items nearest to their centers; none of
-/// few queries that have a direction.
-fn entry_points(
-    target: &Target<'_>,
-    queries: &[f32],
-    pool: &rayon::ThreadPool,
-) -> Option<OwnedEntryPoints> {
-    let (dim, metric) = (target.vectors.dim, target.metric);
-    let mut directed = Vec::with_capacity(queries.len());
-    for query in queries.chunks_exact(dim) {
-        directed.extend_from_slice(query);
-        let last = directed.len() - dim;
-        if metric != Metric::L2 && !to_unit(&mut directed[last..]) {
-            directed.truncate(last);
-        }
-    }
-    let (queries, count) = (directed.as_slice(), directed.len() / dim);
-    if count < LEAST / 2 {
-        return None;
-    }
-    let clusters = ((count as f64).sqrt() as usize).clamp(NEAREST, CENTERS);
-    let spread = |at: usize| &queries[at * count / clusters * dim..][..dim];
-    let mut centers: Vec<f32> = (0..clusters).flat_map(spread).copied().collect();
-    let mut assigned = assign(&centers, queries, metric, dim, pool);
-    for _ in 0..ROUNDS {
-        centers = means(&centers, queries, &assigned, metric, dim);
-        assigned = assign(&centers, queries, metric, dim, pool);
-    }
-    let mut reach = vec![0.0f32; clusters];
-    for (at, distance) in assigned {
-        // Searches compute the distance in another order.
-        reach[at] = reach[at].max(distance * 1.001 + 1e-6);
-    }
-    let nodes = nearest(target, &centers, EACH, pool, &Silent)?;
-    Some(OwnedEntryPoints { reach, centers, nodes, nearest: NEAREST })
-}
-
-/// The nearest center of each query, and how far it is: squared L2, or 1 − cosine.
-fn assign(
-    centers: &[f32],
-    queries: &[f32],
-    metric: Metric,
-    dim: usize,
-    pool: &rayon::ThreadPool,
-) -> Vec<(usize, f32)> {
-    let ip = metric != Metric::L2;
-    let metric = if ip { Metric::Ip } else { Metric::L2 };
-    let mut search = TruthSearch::new(queries.to_vec(), dim, metric, 1);
-    let bytes = bytemuck::cast_slice(centers);
-    search.add(Vectors { bytes, element: ElementType::F32, dim }, pool);
-    let truth = search.finish();
-    let distance = |distance: f32| if ip { 1.0 + distance } else { distance };
-    truth.ids.iter().zip(truth.distances).map(|(id, far)| (*id as usize, distance(far))).collect()
-}
-
-/// The means of what was assigned to each center; a center that got nothing, or what points nowhere,
-/// stays.
-fn means(
-    centers: &[f32],
-    queries: &[f32],
-    assigned: &[(usize, f32)],
-    metric: Metric,
-    dim: usize,
-) -> Vec<f32> {
-    let mut sums = vec![0.0; centers.len()];
-    let mut counts = vec![0u32; centers.len() / dim];
-    for (query, (at, _)) in queries.chunks_exact(dim).zip(assigned) {
-        counts[*at] += 1;
-        sums[at * dim..][..dim].iter_mut().zip(query).for_each(|(sum, x)| *sum += x);
-    }
-    let old = centers.chunks_exact(dim);
-    for ((sum, old), count) in sums.chunks_exact_mut(dim).zip(old).zip(counts) {
-        if metric == Metric::L2 && count > 0 {
-            sum.iter_mut().for_each(|x| *x /= count as f32);
-        } else if metric == Metric::L2 || !to_unit(sum) {
-            sum.copy_from_slice(old);
-        }
-    }
-    sums
-}
-
-/// Brings a vector to length 1; false for one that has no direction.
-fn to_unit(vector: &mut [f32]) -> bool {
-    let scale = query_scale(Metric::Cosine, vector);
-    vector.iter_mut().for_each(|x| *x *= scale);
-    scale.is_finite()
 }

@@ -9,7 +9,8 @@
 //! | `mod.rs` | probe → codes → graph → attach → entries → repair → self-check → calibration → reorder → write → verify → publish |
 //! | `cost.rs` | distances at a recall, by which trials are compared |
 //! | `questions.rs` | queries with known answers, which the next three ask |
-//! | `entries.rs` | entries: with how many nodes a search goes down the upper layers |
+//! | `entries.rs` | entries: where searches come into the base layer |
+//! | `centers.rs` | clusters of items or queries, whose nearest items searches begin at |
 //! | `learn.rs` | repair: edges that logged queries miss, and where they come in |
 //! | `calibrate.rs` | calibration: what effort reaches which recall |
 //! | `self_check.rs` | self-check: recall of sampled items against exact search |
@@ -20,6 +21,7 @@
 //! the index, and a build that fails or is stopped removes it.
 
 mod calibrate;
+mod centers;
 mod codes;
 mod cost;
 mod entries;
@@ -44,6 +46,7 @@ use serde::Serialize;
 use crate::filters::columns::ColumnSchema;
 use crate::format::{Access, Disk, FileLayer, Geometry, LoadMode, SegmentFile};
 use crate::graph::attach::{attach, reachable};
+use crate::graph::entry_points::OwnedEntryPoints;
 use crate::graph::insert::InsertParams;
 use crate::graph::levels::LevelsLayout;
 use crate::graph::{Graph, MAX_NODES, insert, order, reference};
@@ -60,7 +63,7 @@ use crate::types::ElementType;
 use crate::with_element;
 
 use codes::BuiltCodes;
-use entries::find_entries;
+use entries::{WayIn, find_entries};
 use items::Items;
 use learn::Learned;
 use probe::Choices;
@@ -179,6 +182,7 @@ pub fn build_through(
             codes: built.codes.as_ref().map(BuiltCodes::view),
             space: params.space.as_ref(),
             calibration: calibration.as_ref(),
+            entry_points: built.entry_points.as_ref(),
             learned: built.learned.as_ref().map(Learned::parts),
             ids: items.ids(),
         };
@@ -259,6 +263,8 @@ struct Built {
     codes: Option<BuiltCodes>,
     choices: Choices,
     attached: u64,
+    /// Where searches begin, unless they go down the upper layers.
+    entry_points: Option<OwnedEntryPoints>,
     learned: Option<Learned>,
 }
 
@@ -269,8 +275,8 @@ impl Built {
     }
 }
 
-/// Asks the new graph, and finds its number of entries: held-out queries where there are some, else
-/// items. From the other queries it learns.
+/// Asks the new graph held-out queries where there are some, else items, and finds where searches come in.
+/// From the other queries it learns.
 fn examine(
     items: &Items,
     built: &mut Built,
@@ -302,9 +308,10 @@ fn examine(
         None => (Questions::of_items(vectors, metric, QUESTIONS, most, params.seed, pool), "items"),
     });
     items.expect(Access::AtRandom);
-    let layout =
+    let WayIn { layout, points } =
         stages.run(Stage::Entries, None, "trials", || find_entries(&questions, &target, pool));
     target.levels = (&words, &layout);
+    target.entry_points = points.as_ref().map(OwnedEntryPoints::view);
     let learned = queries
         .filter(|queries| !queries.is_empty())
         .and_then(|queries| learn::stage(&target, &queries, &questions, pool, stages));
@@ -319,6 +326,10 @@ fn examine(
         })
     });
     built.graph.levels.entries = layout.entries();
+    built.entry_points = match &learned {
+        Some(learned) => learned.entry_points.clone(),
+        None => points,
+    };
     built.learned = learned;
     (Some(check), calibration)
 }
@@ -356,7 +367,7 @@ fn make_graph(
             Some(encode(stages, CodeKind::U4)?)
         }
     };
-    Ok(Built { graph, codes, choices, attached, learned: None })
+    Ok(Built { graph, codes, choices, attached, entry_points: None, learned: None })
 }
 
 /// Our graph, and how many items needed an edge afterwards.

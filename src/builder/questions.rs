@@ -8,9 +8,17 @@ use crate::builder::BuildError;
 use crate::builder::items::shuffle;
 use crate::eval::metrics::{recall_by_distance, recall_by_id};
 use crate::eval::truth::{Truth, TruthSearch};
+use crate::progress::Progress;
 use crate::search::{Scratch, SearchParams, Target, search};
 use crate::types::{Metric, Neighbor, NodeId};
 use crate::vectors::{Vectors, query_scale};
+
+/// The list of [`nearest`]: recall 0.99 of a hundred, which teach as much as exact ones and take a tenth of the
+/// time.
+const NEAREST_EF: usize = 500;
+
+/// Queries searched between two looks at whether to go on.
+const SEARCHED: usize = 1 << 10;
 
 /// Queries and their exact neighbors among the items of a graph, in the order of its nodes.
 #[derive(Debug)]
@@ -152,6 +160,37 @@ impl Questions {
             by_distance: recall_by_distance(self.metric, &found_distances, &distances),
         }
     }
+}
+
+/// The `depth` nearest of each query that a search with a long list finds, `[count, depth]`; none if cancelled.
+pub(super) fn nearest(
+    target: &Target<'_>,
+    queries: &[f32],
+    depth: usize,
+    pool: &rayon::ThreadPool,
+    progress: &dyn Progress,
+) -> Option<Vec<NodeId>> {
+    let dim = target.vectors.dim;
+    let params = SearchParams { ef: Some(NEAREST_EF.max(depth)), ..SearchParams::top(depth) };
+    let mut nearest = Vec::with_capacity(queries.len() / dim * depth);
+    for queries in queries.chunks(SEARCHED * dim) {
+        let state = || (Scratch::default(), Vec::new());
+        let found: Vec<Vec<NodeId>> = pool.install(|| {
+            let queries = queries.par_chunks_exact(dim);
+            let ask = |(scratch, found): &mut (Scratch, Vec<_>), query: &[f32]| {
+                // Queries were checked, and every search gives as many as there are items.
+                search(target, scratch, query, &params, found).ok()?;
+                Some(found.iter().map(|neighbor| neighbor.node).collect())
+            };
+            queries.map_init(state, ask).flatten().collect()
+        });
+        nearest.extend(found.into_iter().flatten());
+        progress.advance((queries.len() / dim) as u64);
+        if progress.cancelled() {
+            return None;
+        }
+    }
+    Some(nearest)
 }
 
 /// Checks that `queries` are whole vectors of `dim` components, all of which can be asked.

@@ -1,5 +1,5 @@
 //! What queries tell about an index that exists: a new generation that differs in its calibration and in
-//! the number of entries that the levels section gives, and where it learns from them in that.
+//! where searches come in, and where it learns from them in that.
 //!
 //! The old file is mapped and its sections are copied block by block, each held against its
 //! checksum, so that memory holds the questions and one block.
@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::builder::calibrate::{calibrate, calibrated_ks};
-use crate::builder::entries::find_entries;
+use crate::builder::entries::{WayIn, find_entries};
 use crate::builder::learn::{self, Learned, split};
 use crate::builder::questions::{Questions, check_queries};
 use crate::builder::{
@@ -19,12 +19,13 @@ use crate::format::{
     Disk, FORMAT_VERSION, FileLayer, LoadMode, OpenError, SectionKind, SegmentDigest, SegmentFile,
     SegmentWriter,
 };
+use crate::graph::entry_points::{EntryPoints, OwnedEntryPoints};
 use crate::progress::{Progress, Stage};
 use crate::segments::calibration::Calibration;
 use crate::segments::manifest::Manifest;
 use crate::segments::publish::{CurrentError, IndexDir, NewSegment, read_current};
 use crate::segments::repair::Repair;
-use crate::segments::segment::{Segment, WriteSegmentError, write_learned};
+use crate::segments::segment::{Segment, WriteSegmentError, write_queries};
 use crate::types::NodeId;
 
 /// What a revision did.
@@ -46,8 +47,8 @@ pub struct ReviseReport {
 }
 
 /// Measures on `queries` `[count, dim]` what effort reaches which recall in the index at `dir`, and
-/// makes a generation current that says so. Searches answer as before, unless the queries ask for more
-/// or fewer entries; readers of the old generation are not disturbed.
+/// makes a generation current that says so. Searches answer as before, unless the queries want to come in
+/// elsewhere; readers of the old generation are not disturbed.
 ///
 /// Cost: `count · n` distances, some fifty searches a query, and a copy of the file.
 ///
@@ -144,6 +145,8 @@ fn revise(
 /// What replaces something in the copied file.
 struct Measured {
     entries: usize,
+    /// Where searches begin, unless they go down.
+    entry_points: Option<OwnedEntryPoints>,
     calibration: Calibration,
     learned: Option<Learned>,
 }
@@ -163,9 +166,12 @@ fn measure(
     let questions = stages.run(Stage::Truth, None, "queries", || {
         Questions::of_queries(target.vectors, target.metric, queries, most, pool)
     });
-    let layout =
+    let learned_from = target.entry_points.filter(EntryPoints::bounded);
+    let WayIn { layout, points } =
         stages.run(Stage::Entries, None, "trials", || find_entries(&questions, &target, pool));
     target.levels.1 = &layout;
+    // What was learned is kept.
+    target.entry_points = learned_from.or(points.as_ref().map(OwnedEntryPoints::view));
     let learned = match learnable.is_empty() {
         true => None,
         false => learn::stage(&target, &learnable, &questions, pool, stages),
@@ -177,7 +183,8 @@ fn measure(
     if stages.progress.cancelled() {
         return Err(BuildError::Cancelled);
     }
-    Ok(Measured { entries: layout.entries(), calibration, learned })
+    let entry_points = target.entry_points.as_ref().map(EntryPoints::to_owned);
+    Ok(Measured { entries: layout.entries(), entry_points, calibration, learned })
 }
 
 /// Copies the segment with what was measured; the calibration comes right after the meta section.
@@ -193,10 +200,8 @@ fn write(
     let mut writer = SegmentWriter::create(layer, path)?;
     for entry in file.sections() {
         match entry.kind() {
-            Some(SectionKind::Calibration) => continue,
-            Some(SectionKind::Repair | SectionKind::EntryPoints | SectionKind::Overflow)
-                if measured.learned.is_some() =>
-            {
+            Some(SectionKind::Calibration | SectionKind::EntryPoints) => continue,
+            Some(SectionKind::Repair | SectionKind::Overflow) if measured.learned.is_some() => {
                 continue;
             }
             // An older format has another record.
@@ -219,10 +224,10 @@ fn write(
         }
         if entry.kind() == Some(SectionKind::Meta) {
             writer.begin_section(SectionKind::Calibration, 0)?.write(&encoded)?;
-            if let Some(learned) = &measured.learned {
-                let in_place: Vec<NodeId> = (0..segment.len() as u32).map(NodeId).collect();
-                write_learned(&learned.parts(), &in_place, &mut writer)?;
-            }
+            let in_place: Vec<NodeId> = (0..segment.len() as u32).map(NodeId).collect();
+            let learned = measured.learned.as_ref().map(Learned::parts);
+            let points = measured.entry_points.as_ref();
+            write_queries(points, learned.as_ref(), &in_place, &mut writer)?;
         }
         if progress.cancelled() {
             return Err(BuildError::Cancelled);
@@ -247,7 +252,7 @@ mod tests {
         assert_eq!(old.calibration(), None);
         let (queries_from, paths) = ("queries".to_owned(), Vec::new());
         let calibration = Calibration { queries_from, queries: 3, paths };
-        let measured = Measured { entries: 4, calibration, learned: None };
+        let measured = Measured { entries: 4, entry_points: None, calibration, learned: None };
         let out = tempfile::tempdir().unwrap();
         let path = out.path().join(SEGMENT_NAME);
         write(&Disk, &path, &old, &measured, &Silent).unwrap();

@@ -1,15 +1,19 @@
-//! Where searches come in for queries of the kind that a sample has.
+//! Where searches come in without going down the upper layers.
 //!
-//! The upper layers of an HNSW lead to where items lie. Queries of another kind, such as users, lie
-//! elsewhere, and going down for them is work for little. So a sample of them is clustered, and of each
-//! cluster the items nearest to its center are kept: a search begins at those of the nearest centers. A
-//! query that is farther from its nearest center than all of the sample were is of another kind again,
-//! and goes down.
+//! Those lead to where items lie, node by node, each step waiting for the one before. A few centers of
+//! clusters, read in order, tell much of it at once: of each cluster the items nearest to its center are
+//! kept, and a search begins at those of the nearest centers. For inner product they are the large items
+//! of a direction, which searches end at or pass through.
+//!
+//! Queries of another kind than items, such as users, lie elsewhere, and centers of a sample of them tell
+//! more. A query that is farther from its nearest center than all of the sample were is of another kind
+//! again, and goes down; centers of items are for all queries.
 //!
 //! ```text
 //! entry points section, little-endian
 //! count, each, nearest, 0        u32       centers; items of each; how many centers a search begins at
-//! reach   f32 [count]                      the farthest query of the sample whose nearest center it is
+//! reach   f32 [count]                      the farthest query of the sample whose nearest center it is;
+//!                                         the largest finite number where centers are of items
 //! centers f32 [count, dim]                 of length 1 but for l2
 //! nodes   u32 [count, each]
 //! ```
@@ -23,6 +27,9 @@ pub const MAX_CENTERS: usize = 4096;
 
 /// Most centers that a search begins at.
 pub const MAX_NEAREST: usize = 4;
+
+/// The reach of centers that are for all queries.
+pub const UNBOUNDED: f32 = f32::MAX;
 
 const HEADER_WORDS: usize = 4;
 
@@ -119,6 +126,11 @@ impl EntryPoints<'_> {
         self.reach.is_empty()
     }
 
+    /// Whether they are for queries of a kind that was learned from.
+    pub fn bounded(&self) -> bool {
+        self.reach.iter().any(|reach| *reach < UNBOUNDED)
+    }
+
     /// The same in memory of their own.
     pub fn to_owned(&self) -> OwnedEntryPoints {
         let Self { reach, centers, nodes, nearest } = *self;
@@ -126,7 +138,8 @@ impl EntryPoints<'_> {
         OwnedEntryPoints { reach, centers, nodes, nearest }
     }
 
-    /// The nodes of the centers nearest to `query`; none for a query of another kind than the sample.
+    /// The nodes of the centers nearest to `query`; none for a query of another kind than what was learned
+    /// from, or one without a direction.
     #[inline(always)]
     pub fn find<I: Isa>(&self, isa: I, metric: Metric, query: &[f32]) -> Option<Entries> {
         // As many times as long as a center.

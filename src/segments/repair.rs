@@ -17,7 +17,7 @@ pub struct Repair {
     pub nodes: u64,
     /// Those edges.
     pub edges: u64,
-    /// Centers of entry points; 0 where going down the upper layers was no worse.
+    /// Centers of entry points; 0 where searches as well come in as they did before.
     pub centers: u32,
     /// Recall@10 by rising recall.
     pub gains: Vec<Gain>,

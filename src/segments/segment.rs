@@ -44,6 +44,8 @@ pub struct SegmentParts<'a> {
     pub space: Option<&'a Space>,
     /// What effort reaches which recall, if that was measured.
     pub calibration: Option<&'a Calibration>,
+    /// Where searches begin, unless they go down the upper layers.
+    pub entry_points: Option<&'a OwnedEntryPoints>,
     /// What was learned from queries, if anything was.
     pub learned: Option<LearnedParts<'a>>,
     /// `[n]` item ids.
@@ -55,8 +57,6 @@ pub struct SegmentParts<'a> {
 pub struct LearnedParts<'a> {
     /// Edges that they miss.
     pub edges: &'a EdgeLists,
-    /// Where they come in, if that pays.
-    pub entry_points: Option<&'a OwnedEntryPoints>,
     /// What it brought.
     pub record: &'a Repair,
 }
@@ -117,9 +117,7 @@ pub fn begin_segment(
 
     let (renamed, mut levels) = (order::positions(parts.order), parts.graph.levels.clone());
     levels.rename(&renamed);
-    if let Some(learned) = &parts.learned {
-        write_learned(learned, &renamed, &mut writer)?;
-    }
+    write_queries(parts.entry_points, parts.learned.as_ref(), &renamed, &mut writer)?;
     writer.begin_section(SectionKind::Levels, 0)?.write_slice(&levels.words())?;
     let mut section = writer.begin_section(SectionKind::Graph, 0)?;
     let mut list = Vec::with_capacity(parts.graph.max_degree);
@@ -146,22 +144,25 @@ pub fn begin_segment(
     Ok(BegunSegment(writer))
 }
 
-/// Writes what was learned from queries, each node `v` as `renamed[v]`.
+/// Writes where searches begin and what was learned from queries, each node `v` as `renamed[v]`.
 ///
 /// # Errors
 /// What the system said, or a record that does not fit its format.
-pub fn write_learned(
-    learned: &LearnedParts<'_>,
+pub fn write_queries(
+    entry_points: Option<&OwnedEntryPoints>,
+    learned: Option<&LearnedParts<'_>>,
     renamed: &[NodeId],
     writer: &mut SegmentWriter,
 ) -> Result<(), WriteSegmentError> {
-    writer.begin_section(SectionKind::Repair, 0)?.write(&learned.record.encode()?)?;
     let rename = |nodes: &[NodeId]| nodes.iter().map(|node| renamed[node.index()]).collect();
-    if let Some(points) = learned.entry_points {
+    if let Some(learned) = learned {
+        writer.begin_section(SectionKind::Repair, 0)?.write(&learned.record.encode()?)?;
+    }
+    if let Some(points) = entry_points {
         let points = OwnedEntryPoints { nodes: rename(&points.nodes), ..points.clone() };
         writer.begin_section(SectionKind::EntryPoints, 0)?.write_slice(&points.words())?;
     }
-    if !learned.edges.is_empty() {
+    if let Some(learned) = learned.filter(|learned| !learned.edges.is_empty()) {
         let lists = learned.edges.iter().map(|(node, list)| (renamed[node.index()], rename(list)));
         let mut lists: EdgeLists = lists.collect();
         lists.sort_unstable();
