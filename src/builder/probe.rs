@@ -3,7 +3,7 @@
 //! above all for inner product, so no constant would do.
 //!
 //! Each candidate rule builds a graph of the sample; queries, where some were given, or held-out items
-//! are asked of it; the rule whose graph costs the fewest distances wins. By inner product no
+//! are asked of it; the rule whose graph costs the fewest distances wins, but for [`OF_USERS`]. By inner product no
 //! graph may find all that items ask for, some of which are nobody's neighbors: see [`common_recall`].
 
 use crate::builder::codes::BuiltCodes;
@@ -24,6 +24,13 @@ use crate::types::{Metric, Neighbor};
 
 /// What is used where the input is too small to probe.
 const DEFAULT_RULE: PruneRule = PruneRule { alpha: 1.1, backfill: true };
+
+/// By inner product, users lie elsewhere than the items that stand in for them, and want more edges: this
+/// rule …
+const OF_USERS: PruneRule = PruneRule { alpha: 1.4, backfill: false };
+
+/// … unless held-out items take so many times the distances with it (docs/engine.md).
+const DEARER: f64 = 1.2;
 
 /// The rules tried. For inner product, whose augmented space is strongly stretched, larger slack
 /// without backfill can win by far.
@@ -121,8 +128,13 @@ pub(super) fn probe(
         let (alpha, backfill, distances) = (rule.alpha, rule.backfill, cost.at(recall) as f32);
         ProbeRecord { alpha, backfill, distances }
     }));
-    let tried = rules.iter().zip(&choices.rules).filter(|(_, tried)| tried.distances.is_finite());
-    let best = tried.min_by(|a, b| a.1.distances.total_cmp(&b.1.distances));
+    let stand_in = params.metric == Metric::Ip && params.queries.is_none();
+    let dear = |rule: &PruneRule, cost: &Cost| {
+        let distances = cost.at(recall);
+        if stand_in && *rule == OF_USERS { distances / DEARER } else { distances }
+    };
+    let tried = rules.iter().zip(&costs).map(|(rule, cost)| (rule, dear(rule, cost)));
+    let best = tried.filter(|(_, dear)| dear.is_finite()).min_by(|a, b| a.1.total_cmp(&b.1));
     if let Some((rule, _)) = best {
         choices.rule = *rule;
     }
