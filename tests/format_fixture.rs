@@ -260,6 +260,7 @@ fn the_writer_still_writes_the_format() {
             codes: target.codes,
             space: None,
             calibration: segment.calibration(),
+            entry_points: None,
             learned: None,
             ids: segment.item_ids(),
         };

@@ -18,6 +18,13 @@ const NEAREST: usize = 2;
 /// Fewer vectors of a cluster than this say little about where it lies.
 const LEAST_OF_EACH: usize = 8;
 
+/// The nearest center of a vector.
+struct Assigned {
+    center: usize,
+    /// Squared L2, or 1 − cosine.
+    distance: f32,
+}
+
 /// `count` clusters of `queries` `[rows, dim]`, by direction but for L2, with the items nearest to their
 /// centers. Searches that are farther from all of them than these queries are do not begin there. None of
 /// few queries that have a direction.
@@ -31,7 +38,7 @@ pub(super) fn of_queries(
     let queries = directed(queries, metric, dim);
     let (centers, assigned) = cluster(&queries, count, metric, dim, pool)?;
     let mut reach = vec![0.0f32; count];
-    for (at, distance) in assigned {
+    for Assigned { center: at, distance } in assigned {
         // Searches compute the distance in another order.
         reach[at] = reach[at].max(distance * 1.001 + 1e-6);
     }
@@ -74,15 +81,14 @@ fn directed(vectors: &[f32], metric: Metric, dim: usize) -> Vec<f32> {
     directed
 }
 
-/// Centers `[count, dim]` of clusters of `vectors`, and of each vector its nearest center and how far that
-/// is; none of too few. Cost: twelve times `rows · count` distances.
+/// Centers `[count, dim]` of clusters of `vectors`, and which each vector is nearest to; none of too few. Cost: twelve times `rows · count` distances.
 fn cluster(
     vectors: &[f32],
     count: usize,
     metric: Metric,
     dim: usize,
     pool: &rayon::ThreadPool,
-) -> Option<(Vec<f32>, Vec<(usize, f32)>)> {
+) -> Option<(Vec<f32>, Vec<Assigned>)> {
     let rows = vectors.len() / dim;
     if count < NEAREST || rows < count * LEAST_OF_EACH {
         return None;
@@ -97,22 +103,26 @@ fn cluster(
     Some((centers, assigned))
 }
 
-/// The nearest center of each vector, and how far it is: squared L2, or 1 − cosine.
+/// The nearest center of each vector.
 fn assign(
     centers: &[f32],
     vectors: &[f32],
     metric: Metric,
     dim: usize,
     pool: &rayon::ThreadPool,
-) -> Vec<(usize, f32)> {
+) -> Vec<Assigned> {
     let ip = metric != Metric::L2;
     let metric = if ip { Metric::Ip } else { Metric::L2 };
     let mut search = TruthSearch::new(vectors.to_vec(), dim, metric, 1);
     let bytes = bytemuck::cast_slice(centers);
     search.add(Vectors { bytes, element: ElementType::F32, dim }, pool);
     let truth = search.finish();
-    let distance = |distance: f32| if ip { 1.0 + distance } else { distance };
-    truth.ids.iter().zip(truth.distances).map(|(id, far)| (*id as usize, distance(far))).collect()
+    let nearest = truth.ids.iter().zip(truth.distances);
+    let assigned = nearest.map(|(id, distance)| Assigned {
+        center: *id as usize,
+        distance: if ip { 1.0 + distance } else { distance },
+    });
+    assigned.collect()
 }
 
 /// The means of what was assigned to each center; a center that got nothing, or what points nowhere,
@@ -120,13 +130,13 @@ fn assign(
 fn means(
     centers: &[f32],
     vectors: &[f32],
-    assigned: &[(usize, f32)],
+    assigned: &[Assigned],
     metric: Metric,
     dim: usize,
 ) -> Vec<f32> {
     let mut sums = vec![0.0; centers.len()];
     let mut counts = vec![0u32; centers.len() / dim];
-    for (vector, (at, _)) in vectors.chunks_exact(dim).zip(assigned) {
+    for (vector, Assigned { center: at, .. }) in vectors.chunks_exact(dim).zip(assigned) {
         counts[*at] += 1;
         sums[at * dim..][..dim].iter_mut().zip(vector).for_each(|(sum, x)| *sum += x);
     }
