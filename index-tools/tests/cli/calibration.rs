@@ -127,11 +127,11 @@ fn repair_learns_and_shows_what_it_brought() {
 }
 
 #[test]
-fn tune_changes_the_calibration_alone() {
+fn tune_measures_anew_and_changes_no_item() {
     let dir = inputs();
     run(dir.path(), BUILD).ok();
     let answers = || {
-        let words = "query index --vectors queries.npy --row 3 --ef 20 --format json";
+        let words = "query index --vectors queries.npy --row 3 --exact --format json";
         run(dir.path(), words).ok().json()["hits"].clone()
     };
     let before = answers();
