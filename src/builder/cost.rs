@@ -2,7 +2,7 @@
 //! time, so that a choice is the same on every run.
 
 /// Recall@10 that costs are compared at.
-pub(super) const RECALL: f64 = 0.98;
+const RECALL: f64 = 0.98;
 
 /// Candidate-list sizes tried, until one reaches the recall.
 const EFS: [usize; 9] = [12, 16, 24, 32, 48, 64, 96, 160, 256];
