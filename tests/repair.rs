@@ -18,6 +18,7 @@ use vicinage::types::{Metric, NodeId};
 
 const DIM: usize = 24;
 const ITEMS: usize = 6_000;
+const TOPICS: usize = 150;
 
 /// Topics, each with items in one direction and the users who like them in another.
 struct Topics {
@@ -29,7 +30,7 @@ impl Topics {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed);
         let mut vectors = || -> Vec<Vec<f32>> {
-            (0..40).map(|_| (0..DIM).map(|_| random.normal()).collect()).collect()
+            (0..TOPICS).map(|_| (0..DIM).map(|_| random.normal()).collect()).collect()
         };
         Self { items: vectors(), users: vectors() }
     }
@@ -39,18 +40,20 @@ impl Topics {
         let mut items = Vec::new();
         for item in 0..ITEMS {
             let long = 1.0 + 0.3 * random.normal().abs();
-            items.extend(self.items[item % 40].iter().map(|x| long * (x + 0.6 * random.normal())));
+            items.extend(
+                self.items[item % TOPICS].iter().map(|x| long * (x + 0.6 * random.normal())),
+            );
         }
         items
     }
 
-    /// Each of what items of two topics are, and of what their users share.
+    /// Each of what items of two topics are, and twice of what users of one share.
     fn users(&self, count: usize, seed: u64) -> Vec<f32> {
         let mut random = Random(seed);
         let mut users = Vec::new();
         for _ in 0..count {
-            let (a, b) = (random.below(40), random.below(40));
-            let parts = [&self.items[a], &self.items[b], &self.users[a]];
+            let (a, b) = (random.below(TOPICS), random.below(TOPICS));
+            let parts = [&self.items[a], &self.items[b], &self.users[a], &self.users[a]];
             users.extend(
                 (0..DIM).map(|at| {
                     parts.iter().map(|part| part[at]).sum::<f32>() + 0.3 * random.normal()

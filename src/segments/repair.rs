@@ -28,7 +28,7 @@ pub struct Repair {
 pub struct Gain {
     /// Recall@10 by id.
     pub recall: f32,
-    /// Distances a query, without what was learned.
+    /// Distances a query, without what was learned, those to centers counted as a quarter.
     pub before: f32,
     /// With it.
     pub after: f32,
