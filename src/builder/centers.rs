@@ -34,9 +34,7 @@ pub(super) fn of_queries(
     count: usize,
     pool: &rayon::ThreadPool,
 ) -> Option<OwnedEntryPoints> {
-    let (metric, dim) = (target.metric, target.vectors.dim);
-    let queries = directed(queries, metric, dim);
-    let (centers, assigned) = cluster(&queries, count, metric, dim, pool)?;
+    let (centers, assigned) = cluster(target, queries, count, pool)?;
     let mut reach = vec![0.0f32; count];
     for Assigned { center: at, distance } in assigned {
         // Searches compute the distance in another order.
@@ -52,9 +50,7 @@ pub(super) fn of_items(
     count: usize,
     pool: &rayon::ThreadPool,
 ) -> Option<OwnedEntryPoints> {
-    let (metric, dim) = (target.metric, target.vectors.dim);
-    let items = directed(items, metric, dim);
-    let (centers, _) = cluster(&items, count, metric, dim, pool)?;
+    let (centers, _) = cluster(target, items, count, pool)?;
     at_centers(target, centers, vec![UNBOUNDED; count], pool)
 }
 
@@ -81,24 +77,26 @@ fn directed(vectors: &[f32], metric: Metric, dim: usize) -> Vec<f32> {
     directed
 }
 
-/// Centers `[count, dim]` of clusters of `vectors`, and which each vector is nearest to; none of too few. Cost: twelve times `rows · count` distances.
+/// Centers `[count, dim]` of clusters of those of `vectors` that have a direction, and which each of them is
+/// nearest to; none of too few. Cost: twelve times `rows · count` distances.
 fn cluster(
+    target: &Target<'_>,
     vectors: &[f32],
     count: usize,
-    metric: Metric,
-    dim: usize,
     pool: &rayon::ThreadPool,
 ) -> Option<(Vec<f32>, Vec<Assigned>)> {
+    let (metric, dim) = (target.metric, target.vectors.dim);
+    let vectors = directed(vectors, metric, dim);
     let rows = vectors.len() / dim;
     if count < NEAREST || rows < count * LEAST_OF_EACH {
         return None;
     }
     let spread = |at: usize| &vectors[at * rows / count * dim..][..dim];
     let mut centers: Vec<f32> = (0..count).flat_map(spread).copied().collect();
-    let mut assigned = assign(&centers, vectors, metric, dim, pool);
+    let mut assigned = assign(&centers, &vectors, metric, dim, pool);
     for _ in 0..ROUNDS {
-        centers = means(&centers, vectors, &assigned, metric, dim);
-        assigned = assign(&centers, vectors, metric, dim, pool);
+        centers = means(&centers, &vectors, &assigned, metric, dim);
+        assigned = assign(&centers, &vectors, metric, dim, pool);
     }
     Some((centers, assigned))
 }

@@ -46,7 +46,7 @@ use serde::Serialize;
 use crate::filters::columns::ColumnSchema;
 use crate::format::{Access, Disk, FileLayer, Geometry, LoadMode, SegmentFile};
 use crate::graph::attach::{attach, reachable};
-use crate::graph::entry_points::OwnedEntryPoints;
+use crate::graph::entry_points::{EntryPoints, OwnedEntryPoints};
 use crate::graph::insert::InsertParams;
 use crate::graph::levels::LevelsLayout;
 use crate::graph::{Graph, MAX_NODES, insert, order, reference};
@@ -325,11 +325,9 @@ fn examine(
             calibrate::calibrate(&questions, from, &target, !params.deterministic, pool)
         })
     });
+    let entry_points = target.entry_points.as_ref().map(EntryPoints::to_owned);
     built.graph.levels.entries = layout.entries();
-    built.entry_points = match &learned {
-        Some(learned) => learned.entry_points.clone(),
-        None => points,
-    };
+    built.entry_points = entry_points;
     built.learned = learned;
     (Some(check), calibration)
 }

@@ -162,7 +162,8 @@ impl Questions {
     }
 }
 
-/// The `depth` nearest of each query that a search with a long list finds, `[count, depth]`; none if cancelled.
+/// The `depth` nearest of each query that a search with a long list finds, `[count, depth]`; none if
+/// cancelled.
 pub(super) fn nearest(
     target: &Target<'_>,
     queries: &[f32],
