@@ -41,9 +41,11 @@ mod state;
 mod warm;
 mod wire;
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -66,7 +68,7 @@ pub const DRAIN_TIME: Duration = Duration::from_secs(10);
 ///
 /// `ready` is called once both ports accept connections, with the addresses of the data port and
 /// the admin port; the indexes are warmed after that. `shutdown` may be [`signals`], the future of
-/// a [`Shutdown`], or any other.
+/// a [`Shutdown`], or any other; it is polled before `ready` is called.
 pub fn serve(
     config: &ServerConfig,
     indexes: Vec<ServedIndex>,
@@ -108,8 +110,14 @@ pub fn serve(
             .spawn(warming)
             .map_err(ServeError::System)?;
         tracing::info!(%bind, admin = %admin_address, indexes = app.hosts.len(), "serving");
+        // A future such as `signals` takes hold when it is first polled: who reads that the server is ready
+        // may stop it at once.
+        let mut shutdown = std::pin::pin!(shutdown);
+        let stopped = poll_fn(|context| Poll::Ready(shutdown.as_mut().poll(context))).await;
         ready(bind, admin_address);
-        shutdown.await;
+        if stopped.is_pending() {
+            shutdown.await;
+        }
         tracing::info!("stopping: no new connections, answering what was asked");
         app.stopping.store(true, Ordering::Release);
         stop.stop();

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -216,6 +217,16 @@ fn the_page_is_whole_and_fetches_nothing_from_elsewhere() {
         let text = reply.text().replace("http://www.w3.org/2000/svg", "");
         assert!(!text.contains("http://") && !text.contains("https://") && !text.contains("//cdn"));
     }
+}
+
+/// Signals are caught once their future was polled: one that comes right after the server is ready must
+/// not be lost.
+#[test]
+fn what_stops_a_server_is_heeded_before_it_says_that_it_is_ready() {
+    let polled = AtomicBool::new(false);
+    let stopped = async { polled.store(true, Ordering::Relaxed) };
+    let ready = |_, _| assert!(polled.load(Ordering::Relaxed), "ready before it can be stopped");
+    serve(&config(), vec![toy()], ready, stopped).unwrap();
 }
 
 /// Sets one limit.
